@@ -1,0 +1,119 @@
+"""P-Net: relations between the proposals of a video (paper section 3.4).
+
+Every P-Net maps node features to centre features [.., 2F]: its own output, then the centre's input feature.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from contextloc_jax.initializers import uniform_by_width
+from contextloc_jax.precision import accumulator, matmul
+
+
+class Linear(nn.Module):
+    """x W + b with the kernel stored [in, out]; `dtype` as in precision.matmul."""
+
+    width: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        stored = accumulator(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.width), stored)
+        return matmul(x, kernel, self.dtype) + self.param("bias", self.bias_init, (self.width,), stored)
+
+
+def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
+    """Inverted dropout with one key a video, so that a draw does not depend on how videos are batched.
+
+    x [V, ...]; keys [V], or None for none.
+    """
+    if keys is None or rate == 0:
+        return x
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
+class PGCN(nn.Module):
+    """Two graph convolutions over the neighbour tree of every centre (Zeng et al., ICCV 2019).
+
+    Of the authors' 21 x 21 adjacency only rows 0..4 are non-zero and only output row 0 is used, so the first
+    layer runs on 5 rows a tree (equal rows may be shared) and the second on one. Neighbours are summed before they
+    are projected.
+    """
+
+    width: int
+    dropout_rate: float = 0.0
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x, first_hop, second_hop, node_mask, dropout_keys):
+        """x [V, M, F], first_hop [V, R, 5], second_hop [V, C, 5] -> [V, C, 2F]. node_mask is not needed."""
+        del node_mask
+        neighbors = take_rows(x, first_hop)  # [V, R, 5, F]
+        centers = take_rows(x, first_hop[..., :1])
+        weights = nn.relu(cosine(centers, neighbors)) * jnp.array([1, 0.25, 0.25, 0.25, 0.25])  # [V, R, 5]
+
+        def linear(width, name):
+            init = uniform_by_width(width)
+            return Linear(width, init, init, self.dtype, name=name)
+
+        hidden = nn.relu(linear(self.width, "first")(jnp.einsum("vrk,vrkf->vrf", weights, neighbors)))
+        hidden = dropout(hidden, self.dropout_rate, dropout_keys)
+        center_rows = second_hop[..., :1]  # the second layer weighs a centre's children as its first row did
+        summed = jnp.einsum("vck,vckh->vch", take_rows(weights, center_rows)[..., 0, :], take_rows(hidden, second_hop))
+        output = linear(x.shape[-1], "second")(summed)
+        return jnp.concatenate([output, center_features(x, first_hop, second_hop)], axis=-1)
+
+
+class NonLocal(nn.Module):
+    """Embedded-Gaussian attention among all proposals of the video, with a residual (Wang et al., CVPR 2018)."""
+
+    width: int
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x, first_hop, second_hop, node_mask, dropout_keys):
+        """x [V, M, F], node_mask [V, M] (False: padding) -> [V, C, 2F]."""
+        del dropout_keys
+        center = center_features(x, first_hop, second_hop)
+
+        def linear(width, name, init=None):
+            init = init or uniform_by_width(width)
+            return Linear(width, init, init, self.dtype, name=name)
+
+        query, key = linear(self.width, "query")(center), linear(self.width, "key")(x)
+        affinity = jnp.einsum("vch,vmh->vcm", query, key)
+        attention = nn.softmax(jnp.where(node_mask[:, None], affinity, -jnp.inf), axis=-1)
+        gathered = jnp.einsum("vcm,vmh->vch", attention, linear(self.width, "value")(x))
+        # Zero at first: training starts from the identity, as the cited paper recommends.
+        output = center + linear(x.shape[-1], "output", nn.initializers.zeros)(gathered)
+        return jnp.concatenate([output, center], axis=-1)
+
+
+def no_relations(x, first_hop, second_hop, node_mask, dropout_keys):
+    """The ablation without a P-Net: the centre's feature twice, [V, C, 2F]."""
+    del node_mask, dropout_keys
+    center = center_features(x, first_hop, second_hop)
+    return jnp.concatenate([center, center], axis=-1)
+
+
+def center_features(x: jax.Array, first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:
+    """Input features of the centres: [V, M, F] -> [V, C, F]."""
+    rows = jnp.take_along_axis(first_hop[..., 0], second_hop[..., 0], axis=1)
+    return take_rows(x, rows)
+
+
+def take_rows(x: jax.Array, indices: jax.Array) -> jax.Array:
+    """x [V, M, ...] at indices [V, ...] of its second axis, video by video."""
+    return jax.vmap(lambda rows, index: rows[index])(x, indices)
+
+
+def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Cosine along the last axis; 0 where a vector is zero (the authors' code: NaN)."""
+    squared = jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1)
+    positive = squared > 0
+    return jnp.where(positive, jnp.sum(a * b, axis=-1) * jax.lax.rsqrt(jnp.where(positive, squared, 1)), 0)
