@@ -1,0 +1,78 @@
+"""Every configuration key, once, with its unit. Values: the published THUMOS14 settings, RGB stream.
+
+Variants (shoulder.py, ...) state only what differs; override any key with --config.key=value.
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The default configuration."""
+    config = ml_collections.ConfigDict()
+    config.seed = 0  # everything random is drawn from it
+    config.batch_size = 32  # videos a step, over all devices
+    config.num_epochs = 45
+    config.visits_per_epoch = 20  # how often an epoch visits every video
+    config.log_every = 20  # steps
+    config.evaluate_every = 5  # epochs; also when a checkpoint is saved
+    config.keep_checkpoints = 2  # newest ones; the best is kept as well
+    config.parallel = "shard_map"  # or 'pmap'
+    config.dtype = "float32"  # what matrix products read; 'bfloat16' still sums in float32
+    config.profile = False  # write a trace of a few steps to workdir/profile
+
+    config.model = model = ml_collections.ConfigDict()
+    model.context_width = 512  # outputs of L-Net and of G-Net
+    model.graph_width = 512  # hidden width of the P-Net
+    model.local_context = True  # L-Net
+    model.global_context = True  # G-Net
+    model.adaptation = True  # G-Net adapts the video representation to each proposal
+    model.boundary_segments = True  # start and end segments in the completeness feature
+    model.batch_norm = True
+    model.batch_norm_global = False  # statistics over all devices; the authors': per device
+    model.proposal_net = "pgcn"  # or 'nonlocal', 'none'
+    model.gcn_dropout = 0.0  # after the first graph layer (P-GCN: 0.7)
+    model.head_dropout = 0.8  # before the activity head
+
+    config.loss = loss = ml_collections.ConfigDict()
+    loss.completeness_weight = 0.5
+    loss.regression_weight = 0.5
+
+    config.optimizer = optimizer = ml_collections.ConfigDict()
+    optimizer.learning_rate = 0.01
+    optimizer.decay_epochs = (15, 30)
+    optimizer.decay_factor = 0.1
+    optimizer.momentum = 0.9
+    optimizer.weight_decay = 5e-4  # weights only, not biases
+
+    config.sampling = sampling = ml_collections.ConfigDict()
+    sampling.num_foreground = 1  # centres a video
+    sampling.num_incomplete = 6
+    sampling.num_background = 1
+    sampling.foreground_tiou = 0.7  # above
+    sampling.incomplete_tiou = 0.3  # below
+    sampling.incomplete_overlap_self = 0.01  # above: share of the proposal inside an action
+    sampling.background_tiou = 0.01  # below
+    sampling.background_coverage = 0.02  # above: share of the video
+
+    config.detection = detection = ml_collections.ConfigDict()
+    detection.protocol = "thumos14"  # or 'activitynet'
+    detection.top_k = 2000  # (proposal, class) pairs kept a video
+    detection.nms_tiou = 0.35
+    detection.nms = "hard"  # or 'linear', 'gaussian' (Soft-NMS)
+
+    config.data = data = ml_collections.ConfigDict()
+    data.dataset = "thumos14"  # a builder of input_pipeline/datasets
+    data.data_dir = ""  # where prepared data lies; '': workdir/tfds
+    data.num_classes = 20
+    data.snippet_stride = 8  # frames
+    data.snippet_length = 64  # frames
+    data.validation_fraction = 0.0  # training videos held out to choose the best checkpoint; 0: use the last
+    data.cache_gigabytes = 4.0  # features kept in memory
+    data.train_proposals = config_dict.placeholder(str)  # files; unused by datasets that bring their own
+    data.test_proposals = config_dict.placeholder(str)
+    data.train_features = config_dict.placeholder(str)
+    data.test_features = config_dict.placeholder(str)
+    data.annotations = config_dict.placeholder(str)
+    data.fps = 30.0  # frames a second, where the files do not say
+    return config

@@ -1,0 +1,86 @@
+"""One step over all devices: 'shard_map' (jit over a mesh, global arrays) or 'pmap'; the same numbers from both.
+
+Step functions are written for one device with collectives over AXIS; only this module and predict.py move arrays
+between host and devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from contextloc_jax.errors import InputError
+
+AXIS = "data"
+Tree = Any
+
+
+class Parallel:
+    """Places trees on all devices of all processes and compiles per-device functions for them."""
+
+    def __init__(self, kind: str = "shard_map"):
+        if kind not in ("shard_map", "pmap"):
+            raise InputError(f"config.parallel is {kind!r}; expected 'shard_map' or 'pmap'")
+        self.kind = kind
+        self.num_devices = jax.device_count()
+        self.mesh = Mesh(np.array(jax.devices()), (AXIS,))
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raises InputError unless every device gets equally many videos."""
+        lower = batch_size // self.num_devices * self.num_devices
+        if lower != batch_size or not batch_size:
+            nearest = [str(size) for size in (lower, lower + self.num_devices) if size > 0]
+            raise InputError(
+                f"config.batch_size is {batch_size}, which {self.num_devices} devices cannot share equally; "
+                f"set it to {' or '.join(nearest)}"
+            )
+
+    def replicate(self, tree: Tree) -> Tree:
+        """A host tree, the same on every process -> a device tree with a copy on every device."""
+        if self.kind == "pmap":
+            copies = jax.local_device_count()
+            return jax.tree.map(lambda a: np.broadcast_to(a, (copies, *np.shape(a))), tree)
+        sharding = NamedSharding(self.mesh, P())
+        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, np.asarray(a)), tree)
+
+    def shard(self, batch: Tree) -> Tree:
+        """This process's rows of a batch -> a device tree split along the first axis."""
+        if self.kind == "pmap":
+            copies = jax.local_device_count()
+            return jax.tree.map(lambda a: a.reshape(copies, -1, *a.shape[1:]), batch)
+        sharding = NamedSharding(self.mesh, P(AXIS))
+        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, np.asarray(a)), batch)
+
+    def to_host(self, replicated: Tree) -> Tree:
+        """A replicated device tree -> NumPy."""
+        if self.kind == "pmap":
+            replicated = jax.tree.map(lambda a: a.addressable_shards[0].data[0], replicated)
+        return jax.tree.map(np.asarray, jax.device_get(replicated))
+
+    def gather(self, sharded: Tree) -> Tree:
+        """This process's rows of a sharded device tree -> NumPy, in the order `shard` was given them."""
+
+        def rows(array):
+            shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+            return np.concatenate([np.asarray(shard.data) for shard in shards])
+
+        local = jax.tree.map(rows, sharded)
+        if self.kind == "pmap":
+            return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), local)
+        return local
+
+    def compile_step(self, step: Callable) -> Callable:
+        """step(state, batch) -> (state, metrics), per device, compiled; the state given is consumed."""
+        if self.kind == "pmap":
+            return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
+        mapped = jax.shard_map(step, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P()))
+        return jax.jit(mapped, donate_argnums=0)
+
+    def compile_scoring(self, score: Callable) -> Callable:
+        """score(variables, batch) -> rows, per device, compiled."""
+        if self.kind == "pmap":
+            return jax.pmap(score, axis_name=AXIS)
+        return jax.jit(jax.shard_map(score, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=P(AXIS)))

@@ -1,0 +1,53 @@
+"""A line of progress with the time left, for anything that takes more than a few seconds."""
+
+import sys
+import time
+
+
+class Progress:
+    """One line, rewritten on a terminal; in a log, a new line at most every few seconds.
+
+    Only the first process prints when `quiet` is given for the others.
+    """
+
+    LOG_SECONDS = 10.0
+
+    def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False):
+        self._name, self._total, self._quiet = name, total, quiet
+        self._terminal = sys.stderr.isatty()
+        self._done, self._last_print = done, 0.0
+        self._mark = (time.monotonic(), done)
+        self.steps_per_second = 0.0
+
+    def restart_clock(self) -> None:
+        """Leaves the time since the last update (an evaluation, a save) out of the speed."""
+        self._mark = (time.monotonic(), self._done)
+
+    def update(self, done: int, **values: float) -> None:
+        """Shows how far things are; values are shown by name."""
+        now = time.monotonic()
+        if done > self._mark[1]:
+            latest = (done - self._mark[1]) / max(now - self._mark[0], 1e-9)
+            # The first measurement includes compilation, so the newest counts as much as all before it.
+            self.steps_per_second = latest if not self.steps_per_second else (latest + self.steps_per_second) / 2
+        self._mark, self._done = (now, done), done
+        finished = done >= self._total
+        if self._quiet or not (self._terminal or finished or now - self._last_print > self.LOG_SECONDS):
+            return
+        self._last_print = now
+        left = (self._total - done) / max(self.steps_per_second, 1e-9)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        line = f"{self._name} {done}/{self._total}  {shown}  {self.steps_per_second:.3g}/s  {_clock(left)} left"
+        end = "\r" if self._terminal and not finished else "\n"
+        print(("\x1b[2K" if self._terminal else "") + line, end=end, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """A line of its own between updates."""
+        if not self._quiet:
+            print(("\x1b[2K" if self._terminal else "") + text, file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,151 @@
+"""The train step, and the loop that reads a batch, steps, logs, evaluates and saves."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from contextloc_jax.batch import Batch
+from contextloc_jax.checkpoint import Checkpoints
+from contextloc_jax.errors import InputError
+from contextloc_jax.losses import losses
+from contextloc_jax.model import ContextLoc
+from contextloc_jax.parallel import AXIS, Parallel
+from contextloc_jax.progress import Progress
+
+
+class TrainState(NamedTuple):
+    """Everything a step changes."""
+
+    step: Any
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict:
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+class Writer(Protocol):
+    """A TensorBoard-like sink of scalars."""
+
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None: ...
+
+
+class Schedule(NamedTuple):
+    """When things happen, in steps."""
+
+    num_steps: int
+    log_every: int
+    evaluate_every: int
+
+
+def initial_state(model: ContextLoc, optimizer: optax.GradientTransformation, batch: Batch, seed: int) -> TrainState:
+    """Parameters drawn from `seed` for the shapes of `batch`, on the host."""
+    one_video = jax.tree.map(lambda a: a[:1], batch)
+    variables = jax.jit(model.init)(jax.random.key(seed), one_video)
+    params = variables["params"]
+    state = TrainState(np.zeros((), np.int32), params, variables.get("batch_stats", {}), optimizer.init(params))
+    return jax.tree.map(np.asarray, jax.device_get(state))
+
+
+def make_train_step(
+    model: ContextLoc,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    seed: int,
+    num_foreground: int,
+    completeness_weight: float,
+    regression_weight: float,
+) -> Callable:
+    """step(state, batch) -> (state, scalars), for one device of axis 'data'.
+
+    Dropout keys are folded from (seed, step, the batch's example keys), so they do not depend on devices.
+    """
+
+    def step(state: TrainState, batch: Batch):
+        # Differentiated at values that vary by device: gradients stay local until the one sum below.
+        params = jax.tree.map(lambda a: jax.lax.pcast(a, AXIS, to="varying"), state.params)
+        step_key = jax.random.fold_in(jax.random.key(seed), state.step)
+        dropout_keys = jax.vmap(lambda key: jax.random.fold_in(step_key, key))(batch.example_key)
+
+        def share(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            scores, updated = model.apply(variables, batch, True, dropout_keys, mutable=["batch_stats"])
+            found = losses(scores, batch.targets, num_foreground, completeness_weight, regression_weight, AXIS)
+            return found.total, (found, updated.get("batch_stats", {}))
+
+        (_, (found, batch_stats)), gradients = jax.value_and_grad(share, has_aux=True)(params)
+        gradients, found = jax.lax.psum((gradients, found), AXIS)
+        if model.norm_axis is None:
+            batch_stats = jax.lax.pmean(batch_stats, AXIS)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        scalars = {f"loss/{name}": value for name, value in found._asdict().items()}
+        scalars |= {"gradient_norm": optax.global_norm(gradients), "learning_rate": schedule(state.step)}
+        return TrainState(state.step + 1, params, batch_stats, opt_state), scalars
+
+    return step
+
+
+def train(
+    *,
+    parallel: Parallel,
+    step_function: Callable,
+    state: TrainState,
+    batches: Iterator[tuple[np.ndarray, Batch]],
+    describe: Callable[[np.ndarray], str],
+    schedule: Schedule,
+    writer: Writer,
+    evaluate: Callable[[dict], float | None],
+    checkpoints: Checkpoints,
+    about: dict,
+) -> TrainState:
+    """Runs from `state` to schedule.num_steps and returns the last state, on the host.
+
+    Args:
+      batches: this process's rows of every batch from state.step on, with the indices of their videos.
+      describe: video indices -> the names to print when their loss is not finite.
+      evaluate: variables -> validation mAP (None where there is no validation split).
+      about: what every checkpoint carries beside its arrays.
+    """
+    first_step = int(state.step)
+    compiled, state = parallel.compile_step(step_function), parallel.replicate(state)
+    progress = Progress("train", schedule.num_steps, first_step)
+    pending = None  # checked one step late, so that the device never waits for the host
+    for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
+        state, scalars = compiled(state, parallel.shard(batch))
+        if pending is not None:
+            _check_finite(*pending, describe)
+        pending = step, scalars, videos
+        ends = step == schedule.num_steps
+        if ends or step % schedule.log_every == 0:
+            values = _check_finite(*pending, describe)
+            progress.update(step, loss=values["loss/total"])
+            writer.write_scalars(step, values | {"steps_per_second": progress.steps_per_second})
+        if ends or step % schedule.evaluate_every == 0:
+            host = parallel.to_host(state)
+            _check_finite(*pending, describe)
+            metric = evaluate(host.variables)
+            if metric is not None:
+                writer.write_scalars(step, {"validation/average_mAP": metric})
+                progress.note(f"step {step}: validation average mAP {metric:.3f}")
+            checkpoints.save(step, host._asdict(), about, metric)
+            progress.restart_clock()
+    checkpoints.wait()
+    return parallel.to_host(state)
+
+
+def _check_finite(step: int, scalars: dict, videos: np.ndarray, describe) -> dict:
+    """The scalars as floats; a loss or gradient that is not finite ends the run before anything is saved."""
+    values = {name: float(np.asarray(value).reshape(-1)[0]) for name, value in scalars.items()}
+    bad = [name for name, value in values.items() if not np.isfinite(value)]
+    if bad:
+        raise InputError(
+            f"step {step}: {', '.join(bad)} not finite; videos of the batch: {describe(videos)}; "
+            "no checkpoint of this step was kept; look at these videos' features, or lower the learning rate"
+        )
+    return values
