@@ -1,0 +1,230 @@
+"""From videos to padded NumPy batches: what batch number `step` holds is a pure function of `step`.
+
+That is what makes the pipeline seekable and the same for any number of processes and workers: nothing here has a
+position, and every random draw is keyed by (seed, epoch, visit, video id). pipeline.py runs these in parallel.
+"""
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from contextloc_jax.batch import Batch, Targets
+from contextloc_jax.errors import InputError
+from input_pipeline.alignment import segment_snippets, test_ticks
+from input_pipeline.labels import LabelRules
+from input_pipeline.neighbors import draw_neighbors, neighbor_candidates
+from input_pipeline.records import VideoRecord
+from input_pipeline.sampling import KeyedDraws, TrainingPool, draw_sample, training_pool, video_hash
+from input_pipeline.video_source import VideoSource
+
+CENTERS = 8  # of a training video: 1 foreground, 6 incomplete, 1 background
+TREE_NODES = 21  # a centre, its 4 children and theirs
+_FIRST_HOP = np.array([[row, *range(4 * row + 1, 4 * row + 5)] for row in range(5)])  # positions in a tree
+_SMALLEST_BUCKET = 64
+
+Align = Callable[[np.ndarray, VideoRecord, int], np.ndarray]
+"""(ticks [N, 4], record, number of snippets) -> first and last snippet [N, 3, 2]."""
+
+
+def power_of_two(number: int, smallest: int = 1) -> int:
+    """The least power of two that is at least `number` and `smallest`."""
+    return max(smallest, 1 << (max(int(number), 1) - 1).bit_length())
+
+
+def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
+    """Snippet t covers frames [stride t, stride t + length): golden pooling units."""
+    return lambda ticks, record, num_snippets: segment_snippets(ticks, num_snippets, snippet_stride, snippet_length)
+
+
+def keyed_uint32(*numbers: int) -> np.uint32:
+    """A well mixed function of non-negative integers, the same on every machine."""
+    return np.random.SeedSequence(numbers).generate_state(1)[0]
+
+
+class TrainingBatches:
+    """`batch(step)` -> (video indices [v] int32, Batch of v videos): process p's rows of global batch `step`.
+
+    An epoch is a permutation, keyed by (seed, epoch), of every (video, visit); its last partial batch is dropped.
+    T is one power of two that holds the longest video, M is `max_nodes`, so one compiled step serves all batches.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        *,
+        rules: LabelRules,
+        regression_stats: np.ndarray,
+        batch_size: int,
+        seed: int,
+        align: Align,
+        visits_per_epoch: int = 20,
+        max_nodes: int = CENTERS * TREE_NODES,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        if batch_size % process_count:
+            raise InputError(f"batch_size {batch_size} is not a multiple of the {process_count} processes")
+        self.steps_per_epoch = len(source) * visits_per_epoch // batch_size
+        if not self.steps_per_epoch:
+            raise InputError(
+                f"batch_size {batch_size} is more than an epoch of {len(source)} videos x {visits_per_epoch} visits"
+            )
+        self._source, self._rules, self._stats, self._align = source, rules, regression_stats, align
+        self._batch_size, self._visits, self._seed, self._max_nodes = batch_size, visits_per_epoch, seed, max_nodes
+        rows = batch_size // process_count
+        self._rows = slice(process_index * rows, (process_index + 1) * rows)
+        self._num_snippets = power_of_two(source.num_snippets.max())
+        self._pools: dict[int, tuple[TrainingPool, np.ndarray]] = {}
+        self._orders: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def batch(self, step: int) -> tuple[np.ndarray, Batch]:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size][self._rows]
+        visits, videos = np.divmod(order, len(self._source))
+        batch = _empty_batch(self._source, len(videos), self._num_snippets, self._max_nodes, 5 * CENTERS, CENTERS)
+        targets = Targets(
+            np.zeros((len(videos), CENTERS), np.int32),
+            np.zeros((len(videos), CENTERS), np.int32),
+            np.zeros((len(videos), CENTERS, 2), np.float32),
+        )
+        batch = batch._replace(targets=targets)
+        for row, (visit, video) in enumerate(zip(visits.tolist(), videos.tolist(), strict=True)):
+            self._fill(batch, row, video, epoch, visit)
+        return videos.astype(np.int32), batch
+
+    def _fill(self, batch: Batch, row: int, video: int, epoch: int, visit: int) -> None:
+        pool, snippets = self._pool(video)
+        key = (self._seed, epoch, visit, video_hash(self._source.records[video].video_id))
+        sample = draw_sample(pool, KeyedDraws(*key))
+        nodes, places, counts = np.unique(sample.trees, return_inverse=True, return_counts=True)
+        _fill_features(batch, row, self._source.features(video))
+        batch.segments[row, : len(nodes)] = snippets[nodes]
+        batch.node_count[row, : len(nodes)] = counts
+        batch.first_hop[row] = places.reshape(CENTERS, TREE_NODES)[:, _FIRST_HOP].reshape(-1, 5)
+        batch.second_hop[row] = np.arange(5 * CENTERS).reshape(CENTERS, 5)
+        batch.center_mask[row] = True
+        batch.example_key[row] = keyed_uint32(*key)
+        batch.targets.center_type[row] = sample.center_type
+        batch.targets.label[row] = sample.label
+        batch.targets.regression[row] = sample.regression
+
+    def _pool(self, video: int) -> tuple[TrainingPool, np.ndarray]:
+        """Everything of the video that does not depend on the draw, made at its first visit."""
+        if video not in self._pools:
+            record = self._source.records[video]
+            pool = training_pool(record, self._rules, self._stats)
+            snippets = self._align(pool.ticks, record, int(self._source.num_snippets[video]))
+            self._pools[video] = pool, snippets
+        return self._pools[video]
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        with self._lock:
+            if epoch not in self._orders:
+                while len(self._orders) > 2:  # workers may stand on both sides of an epoch's end
+                    self._orders.pop(min(self._orders))
+                rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch])))
+                self._orders[epoch] = rng.permutation(len(self._source) * self._visits)
+            return self._orders[epoch]
+
+
+class EvaluationBatches:
+    """`batch(i)`, i < len(self) -> (video indices [v] int32, Batch): every video once, all its proposals as centres.
+
+    A batch holds videos of one bucket (T and N padded to powers of two, from 64). Global batches are the same for
+    any process count up to the padding: process p has its rows, and rows without a video (index -1, no centre)
+    fill a bucket's last batch, so that every process sees equally many batches of equal shape.
+    """
+
+    def __init__(
+        self,
+        source: VideoSource,
+        *,
+        seed: int,
+        align: Align,
+        videos_per_batch: int = 1,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        self._source, self._seed, self._align = source, seed, align
+        self._rows = slice(process_index * videos_per_batch, (process_index + 1) * videos_per_batch)
+        self._videos_per_batch = videos_per_batch
+        self._plan = _bucket_plan(source, videos_per_batch * process_count)
+        self._graphs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def batch(self, number: int) -> tuple[np.ndarray, Batch]:
+        (num_snippets, num_nodes), videos = self._plan[number]
+        videos = videos[self._rows]
+        batch = _empty_batch(
+            self._source, self._videos_per_batch, num_snippets, num_nodes, num_rows=num_nodes, num_centers=num_nodes
+        )
+        indices = np.full(self._videos_per_batch, -1, np.int32)
+        for row, video in enumerate(videos):
+            self._fill(batch, row, video)
+            indices[row] = video
+        return indices, batch
+
+    def _fill(self, batch: Batch, row: int, video: int) -> None:
+        snippets, hops = self._graph(video)
+        count = len(snippets)
+        _fill_features(batch, row, self._source.features(video))
+        batch.segments[row, :count] = snippets
+        batch.node_count[row, :count] = 1
+        batch.first_hop[row, :count] = hops
+        batch.second_hop[row, :count] = hops
+        batch.center_mask[row, :count] = True
+        batch.example_key[row] = keyed_uint32(self._seed, video_hash(self._source.records[video].video_id))
+
+    def _graph(self, video: int) -> tuple[np.ndarray, np.ndarray]:
+        """(snippets [N, 3, 2], hops [N, 5]: every proposal with its 4 neighbours), made at the first pass."""
+        if video not in self._graphs:
+            record = self._source.records[video]
+            ticks = test_ticks(record.proposals, record.num_frames)
+            snippets = self._align(ticks, record, int(self._source.num_snippets[video]))
+            hops = np.zeros((len(ticks), 5), np.int32)
+            if len(ticks):
+                draws = KeyedDraws(self._seed, video_hash(record.video_id))
+                hops[:, 0] = np.arange(len(ticks))
+                hops[:, 1:] = draw_neighbors(neighbor_candidates(record.proposals), draws)
+            self._graphs[video] = snippets, hops
+        return self._graphs[video]
+
+
+def _bucket_plan(source: VideoSource, global_batch: int) -> list[tuple[tuple[int, int], list[int]]]:
+    """[((T, N) of a bucket, videos of one global batch)], smallest bucket first, videos in the source's order."""
+    buckets: dict[tuple[int, int], list[int]] = {}
+    for index, record in enumerate(source.records):
+        shape = (
+            power_of_two(source.num_snippets[index], _SMALLEST_BUCKET),
+            power_of_two(len(record.proposals), _SMALLEST_BUCKET),
+        )
+        buckets.setdefault(shape, []).append(index)
+    return [
+        (shape, videos[first : first + global_batch])
+        for shape, videos in sorted(buckets.items())
+        for first in range(0, len(videos), global_batch)
+    ]
+
+
+def _empty_batch(source: VideoSource, videos: int, num_snippets, num_nodes, num_rows, num_centers) -> Batch:
+    """All padding: what is not filled is marked by num_snippets 1, node_count 0 and center_mask False."""
+    return Batch(
+        features=np.zeros((videos, num_snippets, source.feature_width), source.feature_dtype),
+        num_snippets=np.ones(videos, np.int32),
+        segments=np.zeros((videos, num_nodes, 3, 2), np.int32),
+        node_count=np.zeros((videos, num_nodes), np.float32),
+        first_hop=np.zeros((videos, num_rows, 5), np.int32),
+        second_hop=np.zeros((videos, num_centers, 5), np.int32),
+        center_mask=np.zeros((videos, num_centers), bool),
+        example_key=np.zeros(videos, np.uint32),
+        targets=None,
+    )
+
+
+def _fill_features(batch: Batch, row: int, features: np.ndarray) -> None:
+    batch.features[row, : len(features)] = features
+    batch.num_snippets[row] = len(features)

@@ -1,0 +1,48 @@
+"""The datasets by name. `prepare` builds one where it is not built yet and returns its TFDS builder."""
+
+import contextlib
+import importlib
+import io
+
+from absl import logging
+
+from contextloc_jax.errors import InputError
+
+# Each module offers make_builder(data_dir, **settings) -> VideoDatasetBuilder.
+REGISTRY = {"shoulder": "input_pipeline.datasets.shoulder"}
+
+
+def prepare(name: str, data_dir: str, **settings):
+    """The finished builder of dataset `name` under `data_dir`; `settings` are the dataset's own.
+
+    A second call with the same settings and unchanged input files finds the first one's result. A build that was
+    killed leaves only an `incomplete.*` folder, which is never taken for a dataset. Prints the dataset's summary.
+    Raises InputError (unknown name, missing inputs, a data_dir that cannot be written).
+    """
+    if name not in REGISTRY:
+        raise InputError(f"dataset {name!r} is unknown: expected one of {', '.join(sorted(REGISTRY))}")
+    try:
+        with _quiet_tfds():
+            builder = importlib.import_module(REGISTRY[name]).make_builder(str(data_dir), **settings)
+            builder.download_and_prepare()
+    except OSError as error:
+        raise InputError(f"{data_dir}: the dataset {name} cannot be written there ({error})") from None
+    for line in builder.info.metadata["summary"]:
+        print(line)
+    return builder
+
+
+@contextlib.contextmanager
+def _quiet_tfds():
+    """TFDS announces a download that does not happen, warns of configs made at run time and shows bars per shard;
+    the builders print one progress line on stderr instead."""
+    import tensorflow_datasets as tfds  # here: it takes a second to import, and a wrong name need not wait for it
+
+    tfds.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

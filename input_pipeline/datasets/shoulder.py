@@ -1,0 +1,140 @@
+"""`shoulder`: physiotherapy exercises to be found in untrimmed wrist-sensor sessions (the quickstart dataset).
+
+Signals: 140 recordings of 10 people doing 7 shoulder exercises with either arm, 6 inertial channels at 50 Hz, from
+
+    David M. Burns, Nathan Leung, Michael Hardisty, Cari M. Whyne, Patrick Henry, Stewart McLachlin:
+    "Shoulder Physiotherapy Exercise Recognition: Machine Learning the Inertial Signals from a Smartwatch",
+    Physiological Measurement 39 (2018), arXiv:1802.01489,
+
+as shipped in the `seglearn` 1.2.5 package (BSD-3-Clause, Copyright (c) 2018, David Burns). Real: every signal sample.
+Spliced: the sessions, see `input_pipeline/shoulder_sessions.py`. People 1-7 train, 8-10 test.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from input_pipeline import shoulder_sessions
+from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, inputs_key
+from input_pipeline.labels import label_proposals
+from input_pipeline.records import VideoRecord
+from input_pipeline.shoulder_sessions import FPS, Composition, Session, Standardiser
+
+SPLIT_PEOPLE = {"train": range(1, 8), "test": range(8, 11)}
+RECALL_THRESHOLDS = (0.5, 0.7, 0.9)
+PROJECTION_SEED = 20180205  # never varied: another projection is another dataset
+_GENERATION = 1  # raise it when the code below makes other data from the same settings
+
+CITATION = """@article{burns2018shoulder,
+  title={Shoulder physiotherapy exercise recognition: machine learning the inertial signals from a smartwatch},
+  author={Burns, David M and Leung, Nathan and Hardisty, Michael and Whyne, Cari M and Henry, Patrick and
+          McLachlin, Stewart},
+  journal={Physiological Measurement}, volume={39}, number={7}, year={2018}, note={arXiv:1802.01489}
+}"""
+
+
+@dataclass
+class ShoulderConfig(tfds.core.BuilderConfig):
+    """seed: of the splicing; feature_width: columns of the projection; window lengths in seconds."""
+
+    seed: int = 0
+    feature_width: int = 256
+    feature_dtype: str = "float32"
+    longest_window_seconds: float = 24.0
+    class_names: tuple[str, ...] = shoulder_sessions.ACTIONS
+
+
+class Shoulder(VideoDatasetBuilder):
+    """TFDS builder; make it with `make_builder`."""
+
+    dataset_description = "Shoulder exercises in sessions spliced from real wrist recordings (seglearn 1.2.5, BSD-3)."
+    dataset_citation = CITATION
+    dataset_homepage = "https://github.com/dmbee/seglearn"
+
+    def make_contents(self) -> Contents:
+        config = self.builder_config
+        recordings = shoulder_sessions.read_recordings(shoulder_sessions.recordings_file())
+        sessions = {
+            split: shoulder_sessions.splice_sessions(recordings, people, config.seed, Composition())
+            for split, people in SPLIT_PEOPLE.items()
+        }
+        statistics = {
+            session.video_id: shoulder_sessions.snippet_statistics(session.signal)
+            for split in sessions
+            for session in sessions[split]
+        }
+        standardiser = Standardiser.fit(
+            [statistics[s.video_id] for s in sessions["train"]], config.feature_width, PROJECTION_SEED
+        )
+        records = {split: [_record(s, config) for s in sessions[split]] for split in sessions}
+
+        def videos(split):
+            for record in records[split]:
+                yield record, standardiser(statistics[record.video_id], config.feature_dtype)
+
+        recall = {split: _recall(records[split]) for split in records}
+        return Contents(
+            splits={split: (len(records[split]), lambda split=split: videos(split)) for split in records},
+            summary=[_summary(split, records[split], recall[split]) for split in records],
+            report={"proposal_recall": recall},
+        )
+
+
+def make_builder(data_dir: str, **settings) -> Shoulder:
+    """The builder of these settings (fields of ShoulderConfig); nothing is built before `download_and_prepare`.
+
+    Raises InputError where the recordings are not installed.
+    """
+    config = ShoulderConfig(name="unnamed", **settings)
+    inputs = {
+        "generation": _GENERATION,
+        "recordings_sha256": shoulder_sessions.file_sha256(shoulder_sessions.recordings_file()),
+        "composition": asdict(Composition()),
+        "projection_seed": PROJECTION_SEED,
+        "settings": settings_of(config),
+    }
+    config.name = inputs_key(inputs)
+    return Shoulder(data_dir=data_dir, config=config, file_format="array_record")
+
+
+def settings_of(config: ShoulderConfig) -> dict:
+    """The settings that determine the data, defaults included."""
+    names = ("seed", "feature_width", "feature_dtype", "longest_window_seconds")
+    return {name: getattr(config, name) for name in names}
+
+
+def _record(session: Session, config: ShoulderConfig) -> VideoRecord:
+    num_frames = len(session.signal)
+    proposals = shoulder_sessions.sliding_windows(num_frames, FPS, longest_seconds=config.longest_window_seconds)
+    labels, tiou, overlap_self, coverage = label_proposals(
+        proposals, session.gt_segments, session.gt_labels, num_frames
+    )
+    return VideoRecord(
+        video_id=session.video_id,
+        group=session.group,
+        num_frames=num_frames,
+        fps=float(FPS),
+        gt_labels=session.gt_labels,
+        gt_segments=session.gt_segments,
+        proposals=proposals,
+        proposal_labels=labels,
+        proposal_tiou=tiou,
+        proposal_overlap_self=overlap_self,
+        proposal_coverage=coverage,
+    )
+
+
+def _recall(records: list[VideoRecord]) -> dict[str, float]:
+    values = shoulder_sessions.proposal_recall([(r.gt_segments, r.proposals) for r in records], RECALL_THRESHOLDS)
+    return {str(threshold): value for threshold, value in zip(RECALL_THRESHOLDS, values, strict=True)}
+
+
+def _summary(split: str, records: list[VideoRecord], recall: dict[str, float]) -> str:
+    minutes = sum(record.duration_seconds for record in records) / 60
+    return (
+        f"shoulder {split}: {len({r.group for r in records})} people, {len(records)} sessions, {minutes:.0f} minutes, "
+        f"{sum(len(r.gt_labels) for r in records)} actions, "
+        f"{np.median([len(r.proposals) for r in records]):.0f} proposals a session (median), "
+        f"recall at tIoU {'/'.join(recall)}: {'/'.join(f'{value:.3f}' for value in recall.values())}"
+    )

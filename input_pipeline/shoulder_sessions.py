@@ -1,0 +1,190 @@
+"""Untrimmed sessions spliced from real wrist recordings, their snippet features and sliding-window proposals.
+
+Every signal sample is measured (Burns et al. 2018, see datasets/shoulder.py); what is made here is the order: a
+session is a plain concatenation of contiguous cuts ("bouts") of the recordings of one person and one side.
+A "frame" is one 50 Hz sample.
+"""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from contextloc_jax.errors import InputError
+
+FPS = 50
+SNIPPET_LENGTH, SNIPPET_STRIDE = 64, 8  # frames
+ACTIONS = ("PEN", "ABD", "FEL", "IR", "ER")  # labels 1..5, in this order
+BACKGROUND = ("TRAP", "ROW")
+SIDES = ("left", "right")  # the file's side 0 and 1
+NUM_CHANNELS, SPECTRUM_BINS = 6, 16
+RAW_WIDTH = NUM_CHANNELS * (4 + SPECTRUM_BINS)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What a session is made of; all lengths in seconds, ranges inclusive."""
+
+    rounds: tuple[int, int] = (5, 8)
+    background_seconds: tuple[float, float] = (3.0, 9.0)
+    action_seconds: tuple[float, float] = (4.0, 18.0)
+    sessions_per_side: int = 4
+
+
+@dataclass(frozen=True)
+class Session:
+    """One spliced session: `signal` [frames, 6]; gt_segments [G, 2] are frames, [start, end) of the action bouts.
+
+    `bouts` tells where every cut came from: (exercise, first frame in the recording, number of frames).
+    """
+
+    person: int
+    side: int
+    number: int
+    signal: np.ndarray
+    gt_labels: np.ndarray
+    gt_segments: np.ndarray
+    bouts: tuple[tuple[str, int, int], ...]
+
+    @property
+    def group(self) -> str:
+        return f"person{self.person:02d}"
+
+    @property
+    def video_id(self) -> str:
+        return f"{self.group}_{SIDES[self.side]}_{self.number}"
+
+
+def recordings_file() -> Path:
+    """The data file of the installed `seglearn` package, found without importing the package."""
+    spec = importlib.util.find_spec("seglearn")
+    path = Path(next(iter(spec.submodule_search_locations))) / "data" / "watch_dataset.npy" if spec else None
+    if path is None or not path.is_file():
+        raise InputError(
+            "the shoulder recordings (seglearn/data/watch_dataset.npy) are not installed: pip install seglearn==1.2.5"
+        )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def read_recordings(path: Path) -> dict[tuple[int, int, str], np.ndarray]:
+    """{(person 1..10, side 0 left / 1 right, exercise): signal [frames, 6] float64}, one recording a key."""
+    try:
+        with open(path, "rb") as file:
+            # A pickle: it is the file of a pinned package, which could run code on import just as well.
+            data = np.load(file, allow_pickle=True).item()
+        columns = zip(data["subject"], data["side"], data["y"], data["X"], strict=True)
+        return {(int(p), int(s), data["y_labels"][int(y)]): np.asarray(x, np.float64) for p, s, y, x in columns}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError) as error:
+        raise InputError(
+            f"{path}: not the recordings of seglearn 1.2.5 ({error}): pip install seglearn==1.2.5"
+        ) from None
+
+
+def splice_session(recordings, person: int, side: int, number: int, seed: int, composition: Composition) -> Session:
+    """Draws and concatenates one session; it depends on (seed, person, side, number) and nothing else."""
+    rng = np.random.default_rng([seed, person, side, number])
+    cuts, bouts, labels, segments = [], [], [], []
+    frame = 0
+
+    def add_bout(exercises: tuple[str, ...], seconds: tuple[float, float]) -> tuple[str, int]:
+        exercise = exercises[rng.integers(len(exercises))]
+        recording = recordings[person, side, exercise]
+        length = int(rng.integers(round(seconds[0] * FPS), round(seconds[1] * FPS) + 1))
+        length = min(length, len(recording))
+        first = int(rng.integers(len(recording) - length + 1))
+        cuts.append(recording[first : first + length])
+        bouts.append((exercise, first, length))
+        return exercise, length
+
+    for _ in range(rng.integers(composition.rounds[0], composition.rounds[1] + 1)):
+        frame += add_bout(BACKGROUND, composition.background_seconds)[1]
+        exercise, length = add_bout(ACTIONS, composition.action_seconds)
+        labels.append(ACTIONS.index(exercise) + 1)
+        segments.append((frame, frame + length))
+        frame += length
+    return Session(
+        person, side, number, np.concatenate(cuts), np.array(labels), np.array(segments), tuple(bouts)
+    )  # fmt: skip
+
+
+def splice_sessions(recordings, people, seed: int, composition: Composition) -> list[Session]:
+    """All sessions of these people: `sessions_per_side` for each side, numbered from 1."""
+    return [
+        splice_session(recordings, person, side, number, seed, composition)
+        for person in people
+        for side in range(len(SIDES))
+        for number in range(1, composition.sessions_per_side + 1)
+    ]
+
+
+def snippet_statistics(signal: np.ndarray) -> np.ndarray:
+    """[frames, 6] -> [T, 120]: per channel mean, std, min, max and magnitudes of the spectrum's bins 1..16.
+
+    Snippet t covers frames [8 t, 8 t + 64); T = 1 + (frames - 64) // 8. Bin k of a snippet is k * 50 / 64 Hz; bin 0
+    is left out because it is the mean.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(signal, SNIPPET_LENGTH, axis=0)[::SNIPPET_STRIDE]  # [T, 6, 64]
+    spectrum = np.abs(np.fft.rfft(windows, axis=-1))[..., 1 : SPECTRUM_BINS + 1]
+    moments = np.stack([windows.mean(-1), windows.std(-1), windows.min(-1), windows.max(-1)], axis=-1)
+    return np.concatenate([moments, spectrum], axis=-1).reshape(len(windows), RAW_WIDTH)
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Mean and standard deviation [120] of the training people's snippets, then a fixed projection [120, D], relu."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    projection: np.ndarray
+
+    @classmethod
+    def fit(cls, training_statistics: list[np.ndarray], width: int, projection_seed: int) -> "Standardiser":
+        rows = np.concatenate(training_statistics)
+        projection = np.random.default_rng(projection_seed).standard_normal((rows.shape[1], width))
+        return cls(rows.mean(0), np.maximum(rows.std(0), 1e-8), projection / np.sqrt(rows.shape[1]))
+
+    def __call__(self, statistics: np.ndarray, dtype) -> np.ndarray:
+        """[T, 120] -> non-negative snippet features [T, D] of `dtype`."""
+        return np.maximum((statistics - self.mean) / self.std @ self.projection, 0).astype(dtype)
+
+
+def sliding_windows(
+    num_frames: int, fps: float, shortest_seconds: float = 3.0, growth: float = 1.4, longest_seconds: float = 24.0
+) -> np.ndarray:
+    """Class-agnostic proposals [P, 2] in frames: windows of 3 s, 4.2 s, ... sliding by a quarter of their length.
+
+    A quarter of a window is 75 % overlap of neighbours. Only windows that lie inside the video are kept.
+    """
+    windows = [np.zeros((0, 2), np.int64)]
+    length = shortest_seconds * fps
+    while length <= min(longest_seconds * fps, num_frames):
+        starts = np.arange(int((num_frames - length) / (length / 4)) + 1) * (length / 4)
+        windows.append(np.stack([np.rint(starts), np.rint(starts + length)], axis=1).astype(np.int64))
+        length *= growth
+    windows = np.concatenate(windows)
+    return windows[windows[:, 1] <= num_frames]
+
+
+def proposal_recall(pairs, thresholds=(0.5, 0.7, 0.9)) -> list[float]:
+    """Share of ground-truth segments that some proposal meets with tIoU >= threshold.
+
+    `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. tIoU here is of real intervals, without the
+    frame-counting +1 that neighbour tables use.
+    """
+    best = np.concatenate([_best_tiou(gt, proposals) for gt, proposals in pairs])
+    return [float((best >= threshold).mean()) for threshold in thresholds]
+
+
+def _best_tiou(gt: np.ndarray, proposals: np.ndarray) -> np.ndarray:
+    if not len(proposals):
+        return np.zeros(len(gt))
+    starts, ends = (np.stack(np.broadcast_arrays(gt[:, None, i], proposals[None, :, i])) for i in (0, 1))
+    intersection = np.maximum(ends.min(0) - starts.max(0), 0)
+    union = (ends - starts).sum(0) - intersection
+    return (intersection / union).max(1)
