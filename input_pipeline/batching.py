@@ -18,7 +18,6 @@ from input_pipeline.records import VideoRecord
 from input_pipeline.sampling import KeyedDraws, TrainingPool, draw_sample, training_pool, video_hash
 from input_pipeline.video_source import VideoSource
 
-CENTERS = 8  # of a training video: 1 foreground, 6 incomplete, 1 background
 TREE_NODES = 21  # a centre, its 4 children and theirs
 _FIRST_HOP = np.array([[row, *range(4 * row + 1, 4 * row + 5)] for row in range(5)])  # positions in a tree
 _SMALLEST_BUCKET = 64
@@ -37,16 +36,31 @@ def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
     return lambda ticks, record, num_snippets: segment_snippets(ticks, num_snippets, snippet_stride, snippet_length)
 
 
-def keyed_uint32(*numbers: int) -> np.uint32:
-    """A well mixed function of non-negative integers, the same on every machine."""
-    return np.random.SeedSequence(numbers).generate_state(1)[0]
+def trainable_videos(source: VideoSource) -> np.ndarray:
+    """Indices of the videos with ground truth; the others cannot be trained on (the authors' `exclude_empty`)."""
+    return np.array([i for i, record in enumerate(source.records) if len(record.gt_labels)], np.int64)
+
+
+def keyed_uint32(*key: int) -> np.uint32:
+    """A well mixed function of integers (0 .. 2**32 - 1), the same on every machine."""
+    return np.random.SeedSequence([len(key), *key]).generate_state(1)[0]
+
+
+def keyed_permutation(count: int, *key: int) -> np.ndarray:
+    """A permutation [count] of 0 .. count - 1, drawn by the key."""
+    order = np.arange(count)
+    KeyedDraws(*key).shuffle(order)
+    return order
 
 
 class TrainingBatches:
     """`batch(step)` -> (video indices [v] int32, Batch of v videos): process p's rows of global batch `step`.
 
-    An epoch is a permutation, keyed by (seed, epoch), of every (video, visit); its last partial batch is dropped.
-    T is one power of two that holds the longest video, M is `max_nodes`, so one compiled step serves all batches.
+    An epoch is a permutation, keyed by (seed, epoch), of every (video with ground truth, visit); its last partial
+    batch is dropped.
+    `centers` are the foreground, incomplete and background centres of a video, C together. T is one power of two
+    that holds the longest video and M is 21 C, the most nodes that C trees have: one compiled step serves all. Trees
+    share many nodes, though: with `node_multiple`, M is only the least multiple of it that holds the batch's nodes.
     """
 
     def __init__(
@@ -59,22 +73,28 @@ class TrainingBatches:
         seed: int,
         align: Align,
         visits_per_epoch: int = 20,
-        max_nodes: int = CENTERS * TREE_NODES,
+        centers: tuple[int, int, int] = (1, 6, 1),
+        node_multiple: int | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if batch_size % process_count:
             raise InputError(f"batch_size {batch_size} is not a multiple of the {process_count} processes")
-        self.steps_per_epoch = len(source) * visits_per_epoch // batch_size
+        if node_multiple and process_count > 1:
+            raise ValueError("node_multiple needs one process: several would not agree on the shape of a batch")
+        self._videos = trainable_videos(source)
+        self.steps_per_epoch = len(self._videos) * visits_per_epoch // batch_size
         if not self.steps_per_epoch:
             raise InputError(
-                f"batch_size {batch_size} is more than an epoch of {len(source)} videos x {visits_per_epoch} visits"
+                f"batch_size {batch_size} is more than one epoch: {len(self._videos)} training videos with ground "
+                f"truth x {visits_per_epoch} visits_per_epoch"
             )
         self._source, self._rules, self._stats, self._align = source, rules, regression_stats, align
-        self._batch_size, self._visits, self._seed, self._max_nodes = batch_size, visits_per_epoch, seed, max_nodes
+        self._batch_size, self._visits, self._seed, self._centers = batch_size, visits_per_epoch, seed, centers
+        self._node_multiple = node_multiple
         rows = batch_size // process_count
         self._rows = slice(process_index * rows, (process_index + 1) * rows)
-        self._num_snippets = power_of_two(source.num_snippets.max())
+        self._num_snippets = power_of_two(source.num_snippets[self._videos].max())
         self._pools: dict[int, tuple[TrainingPool, np.ndarray]] = {}
         self._orders: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
@@ -82,28 +102,32 @@ class TrainingBatches:
     def batch(self, step: int) -> tuple[np.ndarray, Batch]:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size][self._rows]
-        visits, videos = np.divmod(order, len(self._source))
-        batch = _empty_batch(self._source, len(videos), self._num_snippets, self._max_nodes, 5 * CENTERS, CENTERS)
+        visits, places = np.divmod(order, len(self._videos))
+        videos = self._videos[places]
+        count, centers = len(videos), sum(self._centers)
+        batch = _empty_batch(self._source, count, self._num_snippets, TREE_NODES * centers, 5 * centers, centers)
         targets = Targets(
-            np.zeros((len(videos), CENTERS), np.int32),
-            np.zeros((len(videos), CENTERS), np.int32),
-            np.zeros((len(videos), CENTERS, 2), np.float32),
+            center_type=np.zeros((count, centers), np.int32),
+            label=np.zeros((count, centers), np.int32),
+            regression=np.zeros((count, centers, 2), np.float32),
         )
         batch = batch._replace(targets=targets)
         for row, (visit, video) in enumerate(zip(visits.tolist(), videos.tolist(), strict=True)):
             self._fill(batch, row, video, epoch, visit)
+        if self._node_multiple:
+            batch = _trim_nodes(batch, self._node_multiple)
         return videos.astype(np.int32), batch
 
     def _fill(self, batch: Batch, row: int, video: int, epoch: int, visit: int) -> None:
         pool, snippets = self._pool(video)
         key = (self._seed, epoch, visit, video_hash(self._source.records[video].video_id))
-        sample = draw_sample(pool, KeyedDraws(*key))
+        sample = draw_sample(pool, KeyedDraws(*key), *self._centers)
         nodes, places, counts = np.unique(sample.trees, return_inverse=True, return_counts=True)
         _fill_features(batch, row, self._source.features(video))
         batch.segments[row, : len(nodes)] = snippets[nodes]
         batch.node_count[row, : len(nodes)] = counts
-        batch.first_hop[row] = places.reshape(CENTERS, TREE_NODES)[:, _FIRST_HOP].reshape(-1, 5)
-        batch.second_hop[row] = np.arange(5 * CENTERS).reshape(CENTERS, 5)
+        batch.first_hop[row] = places.reshape(-1, TREE_NODES)[:, _FIRST_HOP].reshape(-1, 5)
+        batch.second_hop[row] = np.arange(batch.first_hop.shape[1]).reshape(-1, 5)
         batch.center_mask[row] = True
         batch.example_key[row] = keyed_uint32(*key)
         batch.targets.center_type[row] = sample.center_type
@@ -124,8 +148,7 @@ class TrainingBatches:
             if epoch not in self._orders:
                 while len(self._orders) > 2:  # workers may stand on both sides of an epoch's end
                     self._orders.pop(min(self._orders))
-                rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, epoch])))
-                self._orders[epoch] = rng.permutation(len(self._source) * self._visits)
+                self._orders[epoch] = keyed_permutation(len(self._videos) * self._visits, self._seed, epoch)
             return self._orders[epoch]
 
 
@@ -223,6 +246,12 @@ def _empty_batch(source: VideoSource, videos: int, num_snippets, num_nodes, num_
         example_key=np.zeros(videos, np.uint32),
         targets=None,
     )
+
+
+def _trim_nodes(batch: Batch, multiple: int) -> Batch:
+    most = int((batch.node_count > 0).sum(axis=1).max())
+    kept = -(-most // multiple) * multiple
+    return batch._replace(segments=batch.segments[:, :kept], node_count=batch.node_count[:, :kept])
 
 
 def _fill_features(batch: Batch, row: int, features: np.ndarray) -> None:

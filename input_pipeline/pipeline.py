@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from contextloc_jax.batch import Batch, Targets
-from input_pipeline.batching import Align, EvaluationBatches, TrainingBatches, align_by_stride
+from input_pipeline.batching import Align, EvaluationBatches, TrainingBatches, align_by_stride, trainable_videos
 from input_pipeline.labels import LabelRules
 from input_pipeline.video_source import VideoSource
 
@@ -18,8 +18,8 @@ PREFETCHED_BATCHES = 2
 
 
 def steps_per_epoch(source: VideoSource, batch_size: int, visits_per_epoch: int = 20) -> int:
-    """Batches of an epoch that visits every video `visits_per_epoch` times; the last partial batch is dropped."""
-    return len(source) * visits_per_epoch // batch_size
+    """Batches of an epoch: every video with ground truth `visits_per_epoch` times, a last partial batch dropped."""
+    return len(trainable_videos(source)) * visits_per_epoch // batch_size
 
 
 def train_batches(
@@ -35,7 +35,8 @@ def train_batches(
     snippet_stride: int = 8,
     snippet_length: int = 64,
     align: Align | None = None,
-    max_nodes: int = 168,
+    centers: tuple[int, int, int] = (1, 6, 1),
+    node_multiple: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
     workers: int | None = None,
@@ -44,7 +45,9 @@ def train_batches(
 
     v = batch_size / process_count: this process's contiguous rows of every global batch. Batch `step` depends on
     (seed, step) alone, not on where the iteration started, nor on processes or workers. `regression_stats` [2, 2]
-    (mean row, std row) standardise the targets; `align` replaces the stride rule (features rescaled to bins).
+    (mean row, std row) standardise the targets; `align` replaces the stride rule (features rescaled to bins);
+    `centers` are a video's foreground, incomplete and background centres. Videos without ground truth are left out.
+    M is 21 nodes a centre, or with `node_multiple` only as large a multiple of it as the batch needs (one process).
     Raises InputError where batch_size does not fit.
     """
     batches = TrainingBatches(
@@ -55,7 +58,8 @@ def train_batches(
         seed=seed,
         align=align or align_by_stride(snippet_stride, snippet_length),
         visits_per_epoch=visits_per_epoch,
-        max_nodes=max_nodes,
+        centers=centers,
+        node_multiple=node_multiple,
         process_index=process_index,
         process_count=process_count,
     )
@@ -95,14 +99,14 @@ def evaluation_batches(
 
 
 class BatchStream:
-    """make_batch(number) for every number, in order, computed ahead in `workers` threads (default: one a core).
+    """make_batch(number) for every number, in order, computed ahead in `workers` threads (default: cores, at most 4).
 
     May be iterated many times. Arrays are read-only. An exception of make_batch reaches the iterating side as it is.
     """
 
     def __init__(self, make_batch, numbers: range, feature_dtype, has_targets: bool, workers: int | None):
         self._make_batch, self._numbers, self._has_targets = make_batch, numbers, has_targets
-        self._feature_dtype, self._workers = feature_dtype, workers or os.cpu_count()
+        self._feature_dtype, self._workers = feature_dtype, workers or min(4, os.cpu_count())
 
     def __len__(self) -> int:
         return len(self._numbers)

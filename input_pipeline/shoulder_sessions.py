@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from contextloc_jax.errors import InputError
+from input_pipeline.sampling import KeyedDraws
 
 FPS = 50
 SNIPPET_LENGTH, SNIPPET_STRIDE = 64, 8  # frames
+RECORDINGS_SHA256 = (
+    "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"  # of seglearn 1.2.5's watch_dataset.npy
+)
 ACTIONS = ("PEN", "ABD", "FEL", "IR", "ER")  # labels 1..5, in this order
 BACKGROUND = ("TRAP", "ROW")
 SIDES = ("left", "right")  # the file's side 0 and 1
@@ -68,49 +72,45 @@ def recordings_file() -> Path:
     return path
 
 
-def file_sha256(path: Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def read_recordings(path: Path) -> dict[tuple[int, int, str], np.ndarray]:
-    """{(person 1..10, side 0 left / 1 right, exercise): signal [frames, 6] float64}, one recording a key."""
-    try:
-        with open(path, "rb") as file:
-            # A pickle: it is the file of a pinned package, which could run code on import just as well.
-            data = np.load(file, allow_pickle=True).item()
-        columns = zip(data["subject"], data["side"], data["y"], data["X"], strict=True)
-        return {(int(p), int(s), data["y_labels"][int(y)]): np.asarray(x, np.float64) for p, s, y, x in columns}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError) as error:
-        raise InputError(
-            f"{path}: not the recordings of seglearn 1.2.5 ({error}): pip install seglearn==1.2.5"
-        ) from None
+    """{(person 1..10, side 0 left / 1 right, exercise): signal [frames, 6] float64}, one recording a key.
+
+    The file is a pickle, which may run code: only the one with the known hash is opened. Raises InputError otherwise.
+    """
+    if hashlib.sha256(Path(path).read_bytes()).hexdigest() != RECORDINGS_SHA256:
+        raise InputError(f"{path}: not the recordings of seglearn 1.2.5 (hash differs): pip install seglearn==1.2.5")
+    with open(path, "rb") as file:
+        data = np.load(file, allow_pickle=True).item()
+    columns = zip(data["subject"], data["side"], data["y"], data["X"], strict=True)
+    return {(int(p), int(s), data["y_labels"][int(y)]): np.asarray(x, np.float64) for p, s, y, x in columns}
 
 
 def splice_session(recordings, person: int, side: int, number: int, seed: int, composition: Composition) -> Session:
     """Draws and concatenates one session; it depends on (seed, person, side, number) and nothing else."""
-    rng = np.random.default_rng([seed, person, side, number])
+    draws = KeyedDraws(seed, person, side, number)
     cuts, bouts, labels, segments = [], [], [], []
     frame = 0
 
+    def draw_between(low: int, high: int) -> int:
+        return low + draws.choice(high - low + 1)
+
     def add_bout(exercises: tuple[str, ...], seconds: tuple[float, float]) -> tuple[str, int]:
-        exercise = exercises[rng.integers(len(exercises))]
+        exercise = exercises[draws.choice(len(exercises))]
         recording = recordings[person, side, exercise]
-        length = int(rng.integers(round(seconds[0] * FPS), round(seconds[1] * FPS) + 1))
-        length = min(length, len(recording))
-        first = int(rng.integers(len(recording) - length + 1))
+        length = min(draw_between(round(seconds[0] * FPS), round(seconds[1] * FPS)), len(recording))
+        first = draw_between(0, len(recording) - length)
         cuts.append(recording[first : first + length])
         bouts.append((exercise, first, length))
         return exercise, length
 
-    for _ in range(rng.integers(composition.rounds[0], composition.rounds[1] + 1)):
+    for _ in range(draw_between(*composition.rounds)):
         frame += add_bout(BACKGROUND, composition.background_seconds)[1]
         exercise, length = add_bout(ACTIONS, composition.action_seconds)
         labels.append(ACTIONS.index(exercise) + 1)
         segments.append((frame, frame + length))
         frame += length
-    return Session(
-        person, side, number, np.concatenate(cuts), np.array(labels), np.array(segments), tuple(bouts)
-    )  # fmt: skip
+    signal = np.concatenate(cuts)
+    return Session(person, side, number, signal, np.array(labels), np.array(segments), tuple(bouts))
 
 
 def splice_sessions(recordings, people, seed: int, composition: Composition) -> list[Session]:
@@ -146,7 +146,7 @@ class Standardiser:
     @classmethod
     def fit(cls, training_statistics: list[np.ndarray], width: int, projection_seed: int) -> "Standardiser":
         rows = np.concatenate(training_statistics)
-        projection = np.random.default_rng(projection_seed).standard_normal((rows.shape[1], width))
+        projection = np.random.RandomState(projection_seed).standard_normal((rows.shape[1], width))
         return cls(rows.mean(0), np.maximum(rows.std(0), 1e-8), projection / np.sqrt(rows.shape[1]))
 
     def __call__(self, statistics: np.ndarray, dtype) -> np.ndarray:

@@ -86,10 +86,11 @@ def make_builder(data_dir: str, **settings) -> Shoulder:
 
     Raises InputError where the recordings are not installed.
     """
+    shoulder_sessions.recordings_file()  # absent: better said now than after the folders are made
     config = ShoulderConfig(name="unnamed", **settings)
     inputs = {
         "generation": _GENERATION,
-        "recordings_sha256": shoulder_sessions.file_sha256(shoulder_sessions.recordings_file()),
+        "recordings_sha256": shoulder_sessions.RECORDINGS_SHA256,
         "composition": asdict(Composition()),
         "projection_seed": PROJECTION_SEED,
         "settings": settings_of(config),
