@@ -64,6 +64,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = data = ml_collections.ConfigDict()
     data.dataset = "thumos14"  # a builder of input_pipeline/datasets
     data.data_dir = ""  # where prepared data lies; '': workdir/tfds
+    data.composition_seed = 0  # shoulder: what its sessions are spliced from
     data.num_classes = 20
     data.snippet_stride = 8  # frames
     data.snippet_length = 64  # frames

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers as policies
 
 from contextloc_jax.errors import InputError
@@ -40,6 +41,7 @@ class Checkpoints:
 
     def save(self, step: int, state: Any, about: dict, metric: float | None) -> None:
         """Starts saving a host tree; returns before it is on disk. `metric`: validation mAP, None where not measured."""
+        state = nested_arrays(state)
         about = about | {"digest": digest(state)}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
         self._manager.save(step, args=items, metrics=None if metric is None else {METRIC: metric})
@@ -52,7 +54,9 @@ class Checkpoints:
         """'best', 'latest' or a step number -> a step that exists. Without a measured best, the latest counts."""
         steps = self._manager.all_steps()
         if not steps:
-            raise InputError(f"{self.directory}: holds no finished checkpoint; train first, or point --workdir at a trained run")
+            raise InputError(
+                f"{self.directory}: holds no finished checkpoint; train first, or point --workdir at a trained run"
+            )
         if which == "latest":
             return max(steps)
         if which == "best":
@@ -77,22 +81,49 @@ class Checkpoints:
         """Regression statistics, class names and config of a checkpoint."""
         return self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
 
-    def restore(self, step: int) -> Any:
+    def restore(self, step: int) -> dict:
         """The state of a checkpoint as nested dicts of NumPy arrays, its digest verified."""
         path = self.directory / str(step) / "state"
         with ocp.PyTreeCheckpointer() as reader:
-            tree = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(path).item_metadata.tree)
-            state = reader.restore(path, restore_args=tree)
+            leaves = reader.metadata(path).item_metadata.tree
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), leaves)
+            state = reader.restore(path, restore_args=as_numpy)
         if digest(state) != self.about(step)["digest"]:
-            raise InputError(f"{path}: arrays differ from what was saved; use another checkpoint (--checkpoint=latest|STEP)")
+            raise InputError(
+                f"{path}: arrays differ from what was saved; use another checkpoint (--checkpoint=latest|STEP)"
+            )
         return state
 
 
-def digest(state: Any) -> str:
-    """sha256 over the names and bytes of a tree's arrays."""
+def nested_arrays(tree: Any) -> dict:
+    """Any tree -> nested dicts of NumPy arrays, keyed by field, key or position: what a checkpoint stores."""
+    return traverse_util.unflatten_dict(
+        {_path(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
+    )
+
+
+def like(example: Any, nested: dict) -> Any:
+    """The tree of `example` with the arrays of `nested_arrays`. InputError where names or shapes differ."""
+    found = traverse_util.flatten_dict(nested)
+    expected = {_path(path): np.shape(leaf) for path, leaf in jax.tree.leaves_with_path(example)}
+    differing = [
+        f"{'/'.join(path)} {np.shape(found[path]) if path in found else 'absent'} vs {expected.get(path, 'absent')}"
+        for path in sorted(found.keys() | expected.keys())
+        if path not in found or np.shape(found[path]) != expected.get(path)
+    ]
+    if differing:
+        raise InputError(f"the checkpoint does not fit the model (saved vs expected shape): {'; '.join(differing)}")
+    return jax.tree.map_with_path(lambda path, _: found[_path(path)], example)
+
+
+def digest(nested: dict) -> str:
+    """sha256 over the names and bytes of nested arrays."""
     total = hashlib.sha256()
-    leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in jax.tree.leaves_with_path(state)}
-    for name in sorted(leaves):
-        total.update(name.encode())
-        total.update(np.ascontiguousarray(leaves[name]).tobytes())
+    for path, array in sorted(traverse_util.flatten_dict(nested).items()):
+        total.update("/".join(path).encode())
+        total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
+
+
+def _path(path) -> tuple[str, ...]:
+    return tuple(jax.tree_util.keystr((entry,), simple=True) for entry in path)

@@ -21,6 +21,14 @@ class Losses(NamedTuple):
     total: jax.Array
 
 
+class LossWeights(NamedTuple):
+    """How the losses add up. num_foreground: the first slots of a video, completeness wants them above 1."""
+
+    num_foreground: int = 1
+    completeness: float = 0.5
+    regression: float = 0.5
+
+
 def activity_loss(logits: jax.Array, label: jax.Array, mask: jax.Array, axis_name: str | None = None) -> jax.Array:
     """Mean cross-entropy over the rows of `mask`: logits [..., K + 1], label [...] (0 background), mask [...]."""
     log_probability = jax.nn.log_softmax(logits)
@@ -60,14 +68,7 @@ def regression_loss(
     return jnp.sum(jnp.where(mask[..., None], smooth, 0)) / _global_count(mask, axis_name)
 
 
-def losses(
-    scores: Scores,
-    targets: Targets,
-    num_foreground: int,
-    completeness_weight: float,
-    regression_weight: float,
-    axis_name: str | None = None,
-) -> Losses:
+def losses(scores: Scores, targets: Targets, weights: LossWeights, axis_name: str | None = None) -> Losses:
     """The three losses of a batch and their weighted sum (L = activity + a completeness + b regression).
 
     Activity: foreground and background centres. Completeness: every slot but the last (the background slot).
@@ -75,9 +76,9 @@ def losses(
     """
     kind, label = targets.center_type, targets.label
     activity = activity_loss(scores.activity, label, (kind == FOREGROUND) | (kind == BACKGROUND), axis_name)
-    completeness = completeness_loss(scores.completeness[:, :-1], label[:, :-1], num_foreground, axis_name)
+    completeness = completeness_loss(scores.completeness[:, :-1], label[:, :-1], weights.num_foreground, axis_name)
     regression = regression_loss(scores.regression, label, targets.regression, kind == FOREGROUND, axis_name)
-    total = activity + completeness_weight * completeness + regression_weight * regression
+    total = activity + weights.completeness * completeness + weights.regression * regression
     return Losses(activity, completeness, regression, total)
 
 

@@ -54,8 +54,7 @@ class PGCN(nn.Module):
         """x [V, M, F], first_hop [V, R, 5], second_hop [V, C, 5] -> [V, C, 2F]. node_mask is not needed."""
         del node_mask
         neighbors = take_rows(x, first_hop)  # [V, R, 5, F]
-        centers = take_rows(x, first_hop[..., :1])
-        weights = nn.relu(cosine(centers, neighbors)) * jnp.array([1, 0.25, 0.25, 0.25, 0.25])  # [V, R, 5]
+        weights = edge_weights(neighbors)
 
         def linear(width, name):
             init = uniform_by_width(width)
@@ -67,6 +66,14 @@ class PGCN(nn.Module):
         summed = jnp.einsum("vck,vckh->vch", take_rows(weights, center_rows)[..., 0, :], take_rows(hidden, second_hop))
         output = linear(x.shape[-1], "second")(summed)
         return jnp.concatenate([output, center_features(x, first_hop, second_hop)], axis=-1)
+
+
+def edge_weights(neighbors: jax.Array) -> jax.Array:
+    """Adjacency of a node (first) and its 4 children: features [..., 5, F] -> [..., 5].
+
+    relu(cosine with the node), once for the node itself and 1/4 per child; rows are not normalised.
+    """
+    return nn.relu(cosine(neighbors[..., :1, :], neighbors)) * jnp.array([1, 0.25, 0.25, 0.25, 0.25])
 
 
 class NonLocal(nn.Module):

@@ -10,7 +10,7 @@ import optax
 from contextloc_jax.batch import Batch
 from contextloc_jax.checkpoint import Checkpoints
 from contextloc_jax.errors import InputError
-from contextloc_jax.losses import losses
+from contextloc_jax.losses import LossWeights, losses
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.parallel import AXIS, Parallel
 from contextloc_jax.progress import Progress
@@ -52,14 +52,28 @@ def initial_state(model: ContextLoc, optimizer: optax.GradientTransformation, ba
     return jax.tree.map(np.asarray, jax.device_get(state))
 
 
+def loss_gradients(model: ContextLoc, weights: LossWeights, state: TrainState, batch: Batch, dropout_keys, axis_name):
+    """This device's share of the losses and of their gradient, and the BatchNorm statistics after the batch.
+
+    Shares add up over the devices of `axis_name`; with axis_name=None they are the whole. dropout_keys [V] or None.
+    """
+
+    def share(params):
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        scores, updated = model.apply(variables, batch, True, dropout_keys, mutable=["batch_stats"])
+        found = losses(scores, batch.targets, weights, axis_name)
+        return found.total, (found, updated.get("batch_stats", {}))
+
+    (_, (found, batch_stats)), gradients = jax.value_and_grad(share, has_aux=True)(state.params)
+    return found, gradients, batch_stats
+
+
 def make_train_step(
     model: ContextLoc,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
+    weights: LossWeights,
     seed: int,
-    num_foreground: int,
-    completeness_weight: float,
-    regression_weight: float,
 ) -> Callable:
     """step(state, batch) -> (state, scalars), for one device of axis 'data'.
 
@@ -67,25 +81,18 @@ def make_train_step(
     """
 
     def step(state: TrainState, batch: Batch):
-        # Differentiated at values that vary by device: gradients stay local until the one sum below.
-        params = jax.tree.map(lambda a: jax.lax.pcast(a, AXIS, to="varying"), state.params)
         step_key = jax.random.fold_in(jax.random.key(seed), state.step)
         dropout_keys = jax.vmap(lambda key: jax.random.fold_in(step_key, key))(batch.example_key)
-
-        def share(params):
-            variables = {"params": params, "batch_stats": state.batch_stats}
-            scores, updated = model.apply(variables, batch, True, dropout_keys, mutable=["batch_stats"])
-            found = losses(scores, batch.targets, num_foreground, completeness_weight, regression_weight, AXIS)
-            return found.total, (found, updated.get("batch_stats", {}))
-
-        (_, (found, batch_stats)), gradients = jax.value_and_grad(share, has_aux=True)(params)
+        # Differentiated at values that vary by device: gradients stay local until the one sum below.
+        local = state._replace(params=jax.tree.map(lambda a: jax.lax.pcast(a, AXIS, to="varying"), state.params))
+        found, gradients, batch_stats = loss_gradients(model, weights, local, batch, dropout_keys, AXIS)
         gradients, found = jax.lax.psum((gradients, found), AXIS)
         if model.norm_axis is None:
             batch_stats = jax.lax.pmean(batch_stats, AXIS)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         scalars = {f"loss/{name}": value for name, value in found._asdict().items()}
-        scalars |= {"gradient_norm": optax.global_norm(gradients), "learning_rate": schedule(state.step)}
+        scalars |= {"gradient_norm": optax.tree.norm(gradients), "learning_rate": schedule(state.step)}
         return TrainState(state.step + 1, params, batch_stats, opt_state), scalars
 
     return step
@@ -133,7 +140,7 @@ def train(
             if metric is not None:
                 writer.write_scalars(step, {"validation/average_mAP": metric})
                 progress.note(f"step {step}: validation average mAP {metric:.3f}")
-            checkpoints.save(step, host._asdict(), about, metric)
+            checkpoints.save(step, host, about, metric)
             progress.restart_clock()
     checkpoints.wait()
     return parallel.to_host(state)

@@ -1,0 +1,48 @@
+"""From a configuration (configs/default.py) to the parts of a run: the only readers of config in this package."""
+
+import dataclasses
+
+import optax
+
+from contextloc_jax.evaluate import DetectionSettings
+from contextloc_jax.losses import LossWeights
+from contextloc_jax.model import ContextLoc
+from contextloc_jax.optimizer import learning_rate_schedule, sgd
+from contextloc_jax.parallel import AXIS
+from contextloc_jax.train import Schedule
+
+
+def make_model(config) -> ContextLoc:
+    """The model of config.model."""
+    fields = {field.name for field in dataclasses.fields(ContextLoc)}
+    settings = {key: value for key, value in config.model.items() if key in fields}
+    norm_axis = AXIS if config.model.batch_norm_global else None
+    return ContextLoc(config.data.num_classes, dtype=config.dtype, norm_axis=norm_axis, **settings)
+
+
+def make_optimizer(config, steps_per_epoch: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimiser and its learning-rate schedule."""
+    settings = config.optimizer
+    rate = learning_rate_schedule(settings.learning_rate, settings.decay_epochs, settings.decay_factor, steps_per_epoch)
+    return sgd(rate, settings.momentum, settings.weight_decay), rate
+
+
+def make_loss_weights(config) -> LossWeights:
+    """Weights of the losses."""
+    loss = config.loss
+    return LossWeights(config.sampling.num_foreground, loss.completeness_weight, loss.regression_weight)
+
+
+def make_schedule(config, steps_per_epoch: int) -> Schedule:
+    """When the loop ends, logs and evaluates."""
+    return Schedule(
+        num_steps=config.num_epochs * steps_per_epoch,
+        log_every=config.log_every,
+        evaluate_every=config.evaluate_every * steps_per_epoch,
+    )
+
+
+def make_detection_settings(config) -> DetectionSettings:
+    """How detections are made and measured."""
+    detection = config.detection
+    return DetectionSettings(detection.protocol, detection.top_k, detection.nms_tiou, detection.nms)

@@ -1,0 +1,38 @@
+"""The scalars of a run in one file of JSON lines, workdir/scalars.jsonl: what the report's curves are drawn from."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+FILE_NAME = "scalars.jsonl"
+
+
+class ScalarLog:
+    """Writes scalars to the file and to a TensorBoard writer (anything with write_scalars(step, scalars)).
+
+    A resumed run drops what the file says of steps after `start_step`, which will be taken again.
+    """
+
+    def __init__(self, workdir: str | Path, start_step: int, tensorboard):
+        self._path, self._tensorboard = Path(workdir) / FILE_NAME, tensorboard
+        lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start_step]
+        self._path.write_text("".join(kept))
+
+    def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, **scalars}) + "\n")
+        self._tensorboard.write_scalars(step, scalars)
+
+
+def read_curves(workdir: str | Path) -> dict[str, tuple[list[int], list[float]]]:
+    """Name -> (steps, values) of every scalar of a run; empty where nothing was logged."""
+    path = Path(workdir) / FILE_NAME
+    curves = defaultdict(lambda: ([], []))
+    for line in path.read_text().splitlines() if path.exists() else []:
+        scalars = json.loads(line)
+        step = scalars.pop("step")
+        for name, value in scalars.items():
+            curves[name][0].append(step)
+            curves[name][1].append(value)
+    return dict(curves)
