@@ -1,7 +1,8 @@
-"""Reading text and JSON from outside: every fault is one line (InputError), everything skipped is counted."""
+"""Reading text, JSON and times from outside: every fault is one line (InputError), everything skipped is counted."""
 
 import contextlib
 import json
+import math
 import os
 import reprlib
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from contextloc_jax.errors import InputError
 
+MAX_SECONDS = 1e8  # three years of video; a larger number is a mistake
 _excerpt = reprlib.Repr()
 _excerpt.maxstring = _excerpt.maxother = 60
 
@@ -85,6 +87,24 @@ def read_json(path: str | os.PathLike) -> object:
         raise InputError(f"{path}: JSON nested too deeply: expected the few levels of the documented form") from None
     except ValueError as error:  # an integer of thousands of digits
         raise InputError(f"{path}: not valid JSON ({error}): expected numbers of ordinary size") from None
+
+
+def parse_seconds(value: object, where: str, what: str) -> float:
+    """A time in seconds from JSON or CSV: a number or its text. InputError: anything else, negative, not finite."""
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise InputError(f"{where}: {what} is {excerpt(value)}, expected seconds: a number from 0")
+    return seconds
+
+
+def parse_segment(value: object, where: str) -> tuple[float, float]:
+    """[start, end] in seconds, in whatever order. InputError: not two times."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"{where}: segment is {excerpt(value)}, expected [start, end] in seconds")
+    return parse_seconds(value[0], where, "segment start"), parse_seconds(value[1], where, "segment end")
 
 
 def write_lines(path: str | os.PathLike, lines: Iterable[str]) -> None:
