@@ -114,14 +114,14 @@ class BatchStream:
     def __iter__(self) -> Iterator[IndexedBatch]:
         import tensorflow as tf  # here, so that importing this module needs none
 
-        failures: list[Exception] = []
+        failures: dict[int, Exception] = {}
 
         def flat_batch(number):
             try:
                 indices, batch = self._make_batch(int(number))
                 return [indices, *batch[:-1], *(batch.targets or ())]
             except Exception as error:
-                failures.append(error)  # tensorflow would raise one of its own types instead
+                failures[int(number)] = error  # tensorflow would raise one of its own types instead
                 raise
 
         def mapped(number):
@@ -136,7 +136,7 @@ class BatchStream:
                 yield indices, Batch(*fields, targets=Targets(*targets) if self._has_targets else None)
         except tf.errors.OpError:
             if failures:
-                raise failures[0] from None
+                raise failures[min(failures)] from None
             raise
 
     def _dtypes(self, tf) -> list:

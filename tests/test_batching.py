@@ -14,7 +14,7 @@ from input_pipeline.batching import (
     keyed_permutation,
     keyed_uint32,
     power_of_two,
-)  # fmt: skip
+)
 from input_pipeline.labels import LabelRules, regression_stats
 from input_pipeline.neighbors import neighbor_candidates
 from input_pipeline.sampling import KeyedDraws, draw_sample, training_pool, video_hash
@@ -270,6 +270,13 @@ def test_evaluation_shares_every_video_out_to_processes_in_equal_shapes(videos_p
                 assert not batch.center_mask[row].any() and not batch.node_count[row].any()
                 assert batch.num_snippets[row] == 1
     assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+def test_more_processes_make_fewer_batches():
+    source = make_source((50,) * 6, (30,) * 6)  # one bucket
+    lengths = [len(EvaluationBatches(source, seed=0, align=ALIGN, process_count=count)) for count in (1, 2, 3, 4)]
+    assert lengths == [6, 3, 2, 2]
+    assert len(EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=2, process_count=2)) == 2
 
 
 def test_align_is_used_for_training_and_evaluation(source):

@@ -1,5 +1,7 @@
 """The tf.data streams: the same batches as batching.py, in order, from any start, at any number of workers."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -91,11 +93,23 @@ def test_steps_per_epoch(source):
     ).steps_per_epoch == 3  # fmt: skip
 
 
+def test_batches_keep_their_order_however_long_each_takes(source):
+    batches = EvaluationBatches(source, seed=0, align=align_by_stride(8, 64))
+
+    def make_batch(number):
+        time.sleep(0.05 if number % 2 == 0 else 0)
+        return np.array([number], np.int32), batches.batch(0)[1]
+
+    stream = BatchStream(make_batch, range(2, 10), source.feature_dtype, has_targets=False, workers=4)
+    assert [int(indices[0]) for indices, _ in stream] == list(range(2, 10))
+
+
 def test_an_exception_of_a_batch_arrives_as_it_is():
     def make_batch(number):
+        time.sleep(0.05 if number == 0 else 0)
         raise LookupError(f"video {number} vanished")
 
-    stream = BatchStream(make_batch, range(3), np.float32, has_targets=False, workers=2)
+    stream = BatchStream(make_batch, range(3), np.float32, has_targets=False, workers=3)
     with pytest.raises(LookupError, match="video 0 vanished"):
         list(stream)
 
