@@ -23,12 +23,21 @@ def prepare(name: str, data_dir: str, **settings):
         raise InputError(f"dataset {name!r} is unknown: expected one of {', '.join(sorted(REGISTRY))}")
     try:
         with _quiet_tfds():
-            builder = importlib.import_module(REGISTRY[name]).make_builder(str(data_dir), **settings)
-            builder.download_and_prepare()
+            builder = _built(importlib.import_module(REGISTRY[name]).make_builder, str(data_dir), settings)
     except OSError as error:
         raise InputError(f"{data_dir}: the dataset {name} cannot be written there ({error})") from None
     for line in builder.info.metadata["summary"]:
         print(line)
+    return builder
+
+
+def _built(make_builder, data_dir: str, settings: dict):
+    builder = make_builder(data_dir, **settings)
+    try:
+        builder.download_and_prepare()
+    except FileExistsError:  # another process finished the same dataset meanwhile: take that one
+        builder = make_builder(data_dir, **settings)
+        builder.download_and_prepare()
     return builder
 
 
