@@ -1,0 +1,241 @@
+"""Detections as ActivityNet JSON and as CSV, both read and written; scores of proposals as scores.npz.
+
+ActivityNet:  {"version": ..., "results": {video id: [{"label": "Archery", "segment": [1.5, 20.0], "score": 0.8}]},
+               "external_data": {}}
+CSV:          video,label,start_seconds,end_seconds,score
+
+Numbers are written with all their digits, so that scoring a written file gives the same metrics to the last bit, and
+the same detections give the same bytes. Times are seconds. CSV has no place for a video without detections.
+"""
+
+import csv
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from contextloc_jax.batch import Detections, GroundTruth, VideoScores
+from contextloc_jax.detections import check_scores
+from contextloc_jax.errors import InputError
+from contextloc_jax.json_file import read_json, read_text, write_whole
+
+CSV_COLUMNS = ("video", "label", "start_seconds", "end_seconds", "score")
+_CSV_NAMES = {  # what other tools call the columns
+    "video": ("video-id", "video_id", "video_name"),
+    "label": ("class", "cls"),
+    "start_seconds": ("t-start", "t_start", "start"),
+    "end_seconds": ("t-end", "t_end", "end"),
+    "score": (),
+}
+
+
+def read_detections(path: str | os.PathLike) -> Detections:
+    """Detections of a .json (ActivityNet) or .csv file; videos and classes are numbered in file order.
+
+    InputError, naming file and video or line: not the form above, an empty file, a number that is missing or not
+    finite, a segment that ends before it starts (zero length is legal, so are times outside the video).
+    """
+    readers = {".json": read_activitynet, ".csv": read_csv}
+    suffix = Path(path).suffix.lower()
+    if suffix not in readers:
+        raise InputError(f"{path}: a file of detections ends in .json (ActivityNet form) or .csv")
+    return readers[suffix](path)
+
+
+def write_activitynet(path: str | os.PathLike, detections: Detections, version: str = "contextloc_jax") -> None:
+    """Writes ActivityNet's JSON, a line a video, each by decreasing score; also videos without detections."""
+    rows = _rows_by_video(detections)
+    lines = [
+        f"{json.dumps(name)}: {json.dumps([_entry(detections, row) for row in own])}"
+        for name, own in zip(detections.video_ids, rows, strict=True)
+    ]
+    results = ",\n".join(lines)
+    text = f'{{"version": {json.dumps(version)}, "results": {{\n{results}\n}}, "external_data": {{}}}}\n'
+    write_whole(path, text.encode())
+
+
+def read_activitynet(path: str | os.PathLike) -> Detections:
+    """Detections of an ActivityNet JSON; see `read_detections`."""
+    content = read_json(path)
+    results = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(results, dict):
+        raise InputError(f"{path}: no 'results' object; expected {{'results': {{video id: [...]}}}}")
+    videos = [_video_columns(f"{path}: video {name!r}", rows) for name, rows in results.items()]
+    names = [name for labels, _, _ in videos for name in labels]
+    return _detections(
+        path,
+        list(results),
+        np.repeat(np.arange(len(videos)), [len(labels) for labels, _, _ in videos]),
+        names,
+        np.concatenate([np.zeros((0, 2)), *(segments for _, segments, _ in videos)]),
+        np.concatenate([np.zeros(0), *(scores for _, _, scores in videos)]),
+    )
+
+
+def write_csv(path: str | os.PathLike, detections: Detections) -> None:
+    """Writes CSV with a header; rows by video and decreasing score."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for name, rows in zip(detections.video_ids, _rows_by_video(detections), strict=True):
+        entries = [_entry(detections, row) for row in rows]
+        writer.writerows((name, entry["label"], *entry["segment"], entry["score"]) for entry in entries)
+    write_whole(path, text.getvalue().encode())
+
+
+def read_csv(path: str | os.PathLike) -> Detections:
+    """Detections of a CSV file with a header, its columns in any order; see `read_detections`."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    place = _csv_places(path, next(reader, []))
+    video_ids, names, numbers = [], [], []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if len(row) <= max(place.values()):
+                raise ValueError(f"{len(row)} columns")
+            number = [float(row[place[column]]) for column in CSV_COLUMNS[2:]]
+            _check_row(number[:2], number[2])
+            video_ids.append(row[place["video"]])
+            names.append(row[place["label"]])
+            numbers.append(number)
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path}:{reader.line_num}: {error}; expected {','.join(CSV_COLUMNS)}") from None
+    index = {name: i for i, name in enumerate(dict.fromkeys(video_ids))}
+    numbers = np.array(numbers, np.float64).reshape(-1, 3)
+    video = np.array([index[name] for name in video_ids], np.int64)
+    return _detections(path, list(index), video, names, numbers[:, :2], numbers[:, 2])
+
+
+def save_scores(
+    path: str | os.PathLike, scores: Sequence[VideoScores], ground_truth: GroundTruth | None = None
+) -> None:
+    """Writes the scores of all proposals, and what they were evaluated against, so that runs can be fused later.
+
+    The same scores give the same bytes.
+    """
+    check_scores(scores, None)
+    arrays = {
+        "video_ids": np.array([video.video_id for video in scores]),
+        "duration_seconds": np.array([video.duration_seconds for video in scores], np.float64),
+        "num_proposals": np.array([len(video.proposals) for video in scores], np.int64),
+    }
+    for field in ("proposals", "activity", "completeness", "regression"):
+        arrays[field] = np.concatenate([getattr(video, field) for video in scores])
+    if ground_truth is not None:
+        arrays |= {f"ground_truth.{field}": np.asarray(values) for field, values in ground_truth._asdict().items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_whole(path, buffer.getvalue())
+
+
+def load_scores(path: str | os.PathLike) -> list[VideoScores]:
+    """What `save_scores` wrote. InputError: no such file, or not one of these."""
+    names = ("video_ids", "duration_seconds", "num_proposals", "proposals", "activity", "completeness", "regression")
+    arrays = _load_arrays(path, names)
+    if arrays is None:
+        raise InputError(f"{path}: holds no scores; expected a scores.npz that evaluate wrote")
+    video_ids, durations, counts, *columns = arrays
+    ends = np.cumsum(counts)[:-1]
+    try:
+        parts = [np.split(column, ends) for column in columns]
+        scores = [VideoScores(*row) for row in zip(video_ids.tolist(), durations.tolist(), *parts, strict=True)]
+    except ValueError as error:
+        raise InputError(f"{path}: damaged scores ({error}); evaluate again") from None
+    check_scores(scores, None, where=f"{path}: ")
+    return scores
+
+
+def load_ground_truth(path: str | os.PathLike) -> GroundTruth | None:
+    """The ground truth beside the scores in a scores.npz, None where it has none. InputError as `load_scores`."""
+    arrays = _load_arrays(path, [f"ground_truth.{field}" for field in GroundTruth._fields])
+    if arrays is None:
+        return None
+    truth = GroundTruth(*arrays)
+    return truth._replace(video_ids=truth.video_ids.tolist(), labels=truth.labels.tolist())
+
+
+def _load_arrays(path: str | os.PathLike, names: Iterable[str]) -> list[np.ndarray] | None:
+    """The named arrays, None where the file has not all of them."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in names] if set(names) <= set(file.files) else None
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; evaluate the run first") from None
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError(f"{path}: cannot be read as scores ({error}); evaluate again") from None
+
+
+def _rows_by_video(detections: Detections) -> list[np.ndarray]:
+    """Row numbers of every video, by decreasing score."""
+    order = np.lexsort((-detections.scores, detections.video))
+    counts = np.bincount(detections.video, minlength=len(detections.video_ids))
+    return np.split(order, np.cumsum(counts)[:-1]) if len(detections.video_ids) else []
+
+
+def _entry(detections: Detections, row: int) -> dict:
+    start, end = detections.segments[row].tolist()
+    label = detections.labels[detections.label[row]]
+    return {"label": label, "segment": [start, end], "score": float(detections.scores[row])}
+
+
+def _video_columns(where: str, rows: object) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Labels, segments [N, 2] and scores [N] of one video."""
+    if not isinstance(rows, list):
+        raise InputError(f"{where}: found {rows!r:.60}, expected a list of {{'label', 'segment', 'score'}}")
+    try:
+        labels = [row["label"] for row in rows]
+        segments = np.array([row["segment"] for row in rows], np.float64).reshape(len(rows), 2)
+        scores = np.array([row["score"] for row in rows], np.float64).reshape(len(rows))
+        good = np.isfinite(segments).all() and np.isfinite(scores).all() and np.all(segments[:, 0] <= segments[:, 1])
+        good = good and all(isinstance(label, str) for label in labels)
+    except (TypeError, KeyError, ValueError, OverflowError):
+        good = False
+    if not good:
+        raise InputError(f"{where}, {_first_fault(rows)}")
+    return labels, segments, scores
+
+
+def _first_fault(rows: list) -> str:
+    """What is wrong with the first bad row; called once a fault is certain."""
+    for number, row in enumerate(rows):
+        try:
+            if not isinstance(row["label"], str):
+                raise ValueError(f"label {row['label']!r:.60} is no text")
+            _check_row([float(value) for value in row["segment"]], float(row["score"]))
+        except KeyError as error:
+            return f"row {number}: {error} is missing; expected {{'label', 'segment': [start, end], 'score'}}"
+        except (TypeError, ValueError, OverflowError) as error:
+            return f"row {number}: {error}; expected {{'label', 'segment': [start, end] in seconds, 'score'}}"
+    return "rows: segments or scores are not plain numbers"
+
+
+def _check_row(segment: list[float], score: float) -> None:
+    """ValueError unless the segment is two finite numbers in order and the score is finite."""
+    if len(segment) != 2 or not np.isfinite(segment).all():
+        raise ValueError(f"segment {segment} is not two finite numbers")
+    if segment[1] < segment[0]:
+        raise ValueError(f"segment {segment} ends before it starts")
+    if not np.isfinite(score):
+        raise ValueError(f"score {score} is not finite")
+
+
+def _csv_places(path: str | os.PathLike, header: list[str]) -> dict[str, int]:
+    """Column name -> its place in a row."""
+    header = [name.strip().lower() for name in header]
+    found = {column: [n for n in (column, *others) if n in header] for column, others in _CSV_NAMES.items()}
+    if missing := [column for column, names in found.items() if not names]:
+        raise InputError(f"{path}:1: no column {missing[0]!r} in the header; expected {','.join(CSV_COLUMNS)}")
+    return {column: header.index(names[0]) for column, names in found.items()}
+
+
+def _detections(path, video_ids, video, names, segments, scores) -> Detections:
+    if not names:
+        raise InputError(f"{path}: holds no detections; was it written completely?")
+    index = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    label = np.array([index[name] for name in names], np.int64)
+    return Detections(video_ids, list(index), video, label, segments, scores)

@@ -1,0 +1,153 @@
+"""Mean average precision under named protocols: the content of metrics.json and the table on the terminal.
+
+AP is VOC 2011's: precision is interpolated (at each recall the best precision at this or a higher recall) and averaged
+over the instances of a class. How detections find instances, and every tie, is decided in matching.py. A class
+without an instance in the evaluated videos has no AP: it is left out of every mean and listed; a class with instances but
+without detections has AP 0. A video without detections stays in: its instances are missed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from contextloc_jax.batch import Detections, GroundTruth
+from contextloc_jax.errors import InputError
+from contextloc_jax.matching import Ranking, find_pairs, match, rank
+
+
+class Protocol(NamedTuple):
+    """tIoU thresholds of the mAP table, and those of them that the average is over."""
+
+    thresholds: tuple[float, ...]
+    averaged: tuple[float, ...]
+
+
+_ANET = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+PROTOCOLS = {
+    "thumos14": Protocol((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.3, 0.4, 0.5, 0.6, 0.7)),
+    "activitynet": Protocol(_ANET, _ANET),
+}
+
+
+class Matches(NamedTuple):
+    """N ranked detections and, at T thresholds, the one that finds each of G instances.
+
+    finder [T, G] int64: position in the ranking, -1 where the instance is missed.
+    """
+
+    ranking: Ranking
+    thresholds: np.ndarray
+    finder: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """[T, N] bool: the detections that find an instance."""
+        correct = np.zeros((len(self.thresholds), len(self.ranking.row) + 1), bool)
+        np.put_along_axis(correct, self.finder, True, axis=1)  # -1 marks the spare last column
+        return correct[:, :-1]
+
+
+def find_protocol(name: str) -> Protocol:
+    """The protocol of that name. InputError: there is none."""
+    if name not in PROTOCOLS:
+        raise InputError(f"protocol {name!r} is unknown; expected one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
+
+
+def evaluate(detections: Detections, ground_truth: GroundTruth, protocol: str) -> dict:
+    """What metrics.json holds, of plain numbers in [0, 1]; InputErrors as of matching.rank.
+
+    {"protocol", "mAP": {threshold: value}, "average_mAP", "videos", "instances", "detections", "AP": {class: {threshold:
+    value}}, "classes_without_instances": [class]}; thresholds are written with the fewest digits ("0.5", "0.55").
+    """
+    thresholds = find_protocol(protocol).thresholds
+    return summarize(average_precision(detections, ground_truth, thresholds), detections, ground_truth, protocol)
+
+
+def summarize(ap: np.ndarray, detections: Detections, ground_truth: GroundTruth, protocol: str) -> dict:
+    """The dict of `evaluate` from AP [K, T] at the protocol's thresholds."""
+    keys = [f"{threshold:g}" for threshold in find_protocol(protocol).thresholds]
+    named = list(zip(ground_truth.labels, ap, strict=True))
+    mean = mean_over_classes(ap)
+    return {
+        "protocol": protocol,
+        "mAP": dict(zip(keys, mean.tolist(), strict=True)),
+        "average_mAP": float(average(mean, protocol)),
+        "videos": len(ground_truth.video_ids),
+        "instances": len(ground_truth.label),
+        "detections": len(detections.scores),
+        "AP": {name: dict(zip(keys, row.tolist(), strict=True)) for name, row in named if not np.isnan(row[0])},
+        "classes_without_instances": [name for name, row in named if np.isnan(row[0])],
+    }
+
+
+def average_precision(detections: Detections, ground_truth: GroundTruth, thresholds) -> np.ndarray:
+    """AP [K, T] float64 of every class at every tIoU threshold; NaN for a class without an instance."""
+    return ranked_precision(find_matches(detections, ground_truth, thresholds), ground_truth)
+
+
+def find_matches(detections: Detections, ground_truth: GroundTruth, thresholds) -> Matches:
+    """Ranks and matches once for all thresholds."""
+    thresholds = np.asarray(thresholds, np.float64)
+    ranking = rank(detections, ground_truth)
+    pairs = find_pairs(ranking, ground_truth, thresholds.min())
+    num_instances = len(ground_truth.label)
+    return Matches(ranking, thresholds, np.stack([match(pairs, num_instances, value) for value in thresholds]))
+
+
+def ranked_precision(matches: Matches, ground_truth: GroundTruth) -> np.ndarray:
+    """AP [K, T] of matches; NaN for a class without an instance."""
+    num_instances = np.bincount(ground_truth.label, minlength=len(ground_truth.labels))
+    by_class = np.split(np.argsort(ground_truth.label, kind="stable"), np.cumsum(num_instances)[:-1])
+    ap = np.full((len(ground_truth.labels), len(matches.thresholds)), np.nan)
+    for label, instances in enumerate(by_class):
+        first = matches.ranking.class_start[label]
+        for t, finder in enumerate(matches.finder[:, instances]):
+            if instances.size:
+                places = np.sort(finder[finder >= 0]) - first + 1
+                ap[label, t] = interpolated_sum(np.arange(1, places.size + 1) / places) / instances.size
+    return ap
+
+
+def interpolated_sum(precision: np.ndarray) -> float:
+    """Sum of interpolated precisions over correct detections; precision [n] at each of them, in rank order."""
+    return float(np.maximum.accumulate(precision[::-1]).sum())
+
+
+def mean_over_classes(ap: np.ndarray) -> np.ndarray:
+    """mAP [T] of AP [K, T]: over the classes that have an instance."""
+    return ap[~np.isnan(ap).any(axis=1)].mean(axis=0)
+
+
+def average(mean_ap: np.ndarray, protocol: str) -> np.ndarray:
+    """The protocol's average of mAP [..., T] over thresholds."""
+    thresholds, averaged = find_protocol(protocol)
+    return mean_ap[..., np.isin(thresholds, averaged)].mean(axis=-1)
+
+
+def format_table(metrics: dict, max_classes: int = 30) -> str:
+    """The mAP table for a terminal, in per cent: a row a class (if they are at most `max_classes`), then the mean.
+
+    Where metrics has "interval" (significance.intervals) its bounds stand in a row below the mean.
+    """
+    keys, averaged = list(metrics["mAP"]), find_protocol(metrics["protocol"]).averaged
+    rows = metrics["AP"] if len(metrics["AP"]) <= max_classes else {}
+    width = max(map(len, ["mAP (%)", "95% from", *rows]))
+
+    def line(name: str, values: dict, last: float | None) -> str:
+        cells = [f"{100 * values[key]:6.2f}" for key in keys]
+        return "  ".join([f"{name:<{width}}", *cells, "" if last is None else f"{100 * last:7.2f}"]).rstrip()
+
+    head = "  ".join([f"{'tIoU':<{width}}", *(f"{key:>6}" for key in keys), "average"])
+    rule = "-" * len(head)
+    per_class = [line(name, values, np.mean([values[f"{t:g}"] for t in averaged])) for name, values in rows.items()]
+    mean = [line("mAP (%)", metrics["mAP"], metrics["average_mAP"])]
+    if interval := metrics.get("interval"):
+        for side, name in enumerate(("95% from", "to")):
+            bounds = {key: interval["mAP"][key][side] for key in keys}
+            mean.append(line(name, bounds, interval["average_mAP"][side]))
+    about = (
+        f"{metrics['protocol']}: {metrics['videos']} videos, {metrics['instances']} instances,"
+        f" {metrics['detections']} detections; average over tIoU {averaged[0]:g} to {averaged[-1]:g}"
+    )
+    return "\n".join([head, rule, *per_class, *([rule] if per_class else []), *mean, about])
