@@ -43,10 +43,11 @@ def excerpt(value: object) -> str:
     return _excerpt.repr(value)
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
-    """The whole file. InputError: it cannot be read, or is empty."""
+def read_bytes(path: str | os.PathLike, limit: int = -1) -> bytes:
+    """The file, or its first `limit` bytes. InputError: it cannot be read, or is empty."""
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(limit)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have (NUL, lone surrogate)
         raise InputError(f"{excerpt(str(path))}: cannot be read ({_reason(error)}): check the path") from None
     if not data:
