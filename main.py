@@ -10,7 +10,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from contextloc_jax.errors import InputError
@@ -50,7 +50,7 @@ def train(config, workdir: str) -> None:
     settings = factories.make_detection_settings(config)
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
 
-    _, example = next(inputs.train_batches(config, data, 0, 1))
+    _, example = next(iter(inputs.train_batches(config, data, 0, 1)))
     state = initial_state(model, optimizer, example, config.seed)
     if checkpoints.latest is not None:
         state = like(state, checkpoints.restore(checkpoints.latest))
@@ -133,6 +133,7 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"{arguments[1]!r} is not a flag; every argument starts with --")
     if FLAGS.config is None:
         raise app.UsageError(f"--mode={FLAGS.mode} needs --config=configs/NAME.py")
+    logging.set_verbosity(logging.ERROR)  # libraries' advice to their own developers
     mode = {"train": train, "evaluate": evaluate, "prepare": prepare}[FLAGS.mode]
     try:
         mode(FLAGS.config, FLAGS.workdir)

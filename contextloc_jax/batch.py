@@ -15,7 +15,7 @@ FOREGROUND, INCOMPLETE, BACKGROUND = 0, 1, 2  # Targets.center_type
 
 
 class Targets(NamedTuple):
-    """What training compares a centre with; the last slot of a video is the background slot.
+    """What training compares a centre with. Slots: foreground first, then incomplete, background last.
 
     center_type  [V, C]    int32    0 foreground, 1 incomplete, 2 background
     label        [V, C]    int32    1..K; 0 for background

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from contextloc_jax.batch import Detections, GroundTruth, VideoScores
 from contextloc_jax.detection_files import save_scores, write_activitynet
 from contextloc_jax.detections import detect
+from contextloc_jax.json_file import write_whole
 from contextloc_jax.metrics import evaluate, format_table
 from contextloc_jax.report import write_report
 from contextloc_jax.scalar_log import read_curves
@@ -47,17 +48,11 @@ def write_results(
     workdir = Path(workdir)
     detections = find(scores, ground_truth.labels, settings)
     metrics = evaluate(detections, ground_truth, settings.protocol) | {"data": {"identity": identity}}
-    save_scores(workdir / "scores.npz", scores)
+    save_scores(workdir / "scores.npz", scores, ground_truth)
     write_activitynet(workdir / "detections.json", detections)
-    write_json(workdir / "metrics.json", metrics)
+    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    write_whole(workdir / "metrics.json", text.encode())
     write_report(workdir / "report.html", detections, ground_truth, metrics, read_curves(workdir), title)
     print(format_table(metrics))
     print(f"report: {workdir / 'report.html'}")
     return metrics
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Readable, the same bytes for the same content, and never half-written."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    part.replace(path)

@@ -29,8 +29,10 @@ def make_optimizer(config, steps_per_epoch: int) -> tuple[optax.GradientTransfor
 
 def make_loss_weights(config) -> LossWeights:
     """Weights of the losses."""
-    loss = config.loss
-    return LossWeights(config.sampling.num_foreground, loss.completeness_weight, loss.regression_weight)
+    sampling, loss = config.sampling, config.loss
+    return LossWeights(
+        sampling.num_foreground, sampling.num_background, loss.completeness_weight, loss.regression_weight
+    )
 
 
 def make_schedule(config, steps_per_epoch: int) -> Schedule:

@@ -22,9 +22,10 @@ class Losses(NamedTuple):
 
 
 class LossWeights(NamedTuple):
-    """How the losses add up. num_foreground: the first slots of a video, completeness wants them above 1."""
+    """How the losses add up; of a video's slots the first are foreground and the last background."""
 
     num_foreground: int = 1
+    num_background: int = 1
     completeness: float = 0.5
     regression: float = 0.5
 
@@ -71,12 +72,15 @@ def regression_loss(
 def losses(scores: Scores, targets: Targets, weights: LossWeights, axis_name: str | None = None) -> Losses:
     """The three losses of a batch and their weighted sum (L = activity + a completeness + b regression).
 
-    Activity: foreground and background centres. Completeness: every slot but the last (the background slot).
+    Activity: foreground and background centres. Completeness: all but the background slots.
     Regression: foreground centres. Golden rule: a slot whose pool is empty holds a foreground sample instead.
     """
     kind, label = targets.center_type, targets.label
     activity = activity_loss(scores.activity, label, (kind == FOREGROUND) | (kind == BACKGROUND), axis_name)
-    completeness = completeness_loss(scores.completeness[:, :-1], label[:, :-1], weights.num_foreground, axis_name)
+    judged = slice(None, kind.shape[1] - weights.num_background)
+    completeness = completeness_loss(
+        scores.completeness[:, judged], label[:, judged], weights.num_foreground, axis_name
+    )
     regression = regression_loss(scores.regression, label, targets.regression, kind == FOREGROUND, axis_name)
     total = activity + weights.completeness * completeness + weights.regression * regression
     return Losses(activity, completeness, regression, total)

@@ -83,12 +83,15 @@ def train_batches(
         visits_per_epoch=config.visits_per_epoch,
         snippet_stride=config.data.snippet_stride,
         snippet_length=config.data.snippet_length,
+        centers=(config.sampling.num_foreground, config.sampling.num_incomplete, config.sampling.num_background),
         process_index=process_index,
         process_count=process_count,
     )
 
 
-def evaluation_batches(config, source: VideoSource, videos_per_batch: int, process_index: int, process_count: int):
+def evaluation_batches(
+    config, source: VideoSource, videos_per_batch: int, process_index: int = 0, process_count: int = 1
+):
     """Every video of the source once."""
     return pipeline.evaluation_batches(
         source,
