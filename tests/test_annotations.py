@@ -146,6 +146,13 @@ def test_subset_of_videos_none_of_which_has_one():
     assert select_subset(videos, subset="validation") == videos
 
 
+def test_subsets_are_found_in_any_case():
+    videos = [VideoAnnotation(name, (), np.zeros((0, 2)), subset=name) for name in ("Test", "Validation")]
+    assert [video.video_id for video in select_subset(videos)] == ["Test"]
+    assert [video.video_id for video in select_subset(videos, "activitynet")] == ["Validation"]
+    assert [video.video_id for video in select_subset(videos, subset="vaLidation")] == ["Validation"]
+
+
 def with_instance(**instance: object) -> dict:
     return {"clip": {"duration": 10, "annotations": [{"segment": [1, 2], "label": "x"} | instance]}}
 

@@ -157,6 +157,10 @@ def test_pickles_that_run_code_are_refused_and_not_run(tmp_path):
         (legacy(pickle.dumps([1], 2)), "found a list, expected a tensor or a dict of tensors"),
         (legacy(tensor_pickle(), pickle.dumps(["1"], 2)), "list of storages differs"),
         (legacy(tensor_pickle(), pickle.dumps(["0"], 2), struct.pack("<q", 5) + SIX), "5 stored values, expected 6"),
+        (
+            legacy(tensor_pickle(count=1 << 62), pickle.dumps(["0"], 2), struct.pack("<q", 1 << 62) + SIX),
+            f"24 bytes stored, expected {1 << 64}",
+        ),
         (zipped(tensor_pickle()), "damaged torch file .*x/data/0"),
         (zipped(tensor_pickle(), {"0": SIX[:-1]}), "23 bytes stored, expected 24"),
         (zipped(tensor_pickle(), {"0": SIX}, zipfile.ZIP_DEFLATED), "x/data.pkl is compressed"),
