@@ -1,0 +1,369 @@
+"""The whole model and every ablation against the NumPy reference; what padding, order and company must not change."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contextloc_jax.batch import Scores
+from contextloc_jax.losses import LossWeights, losses
+from contextloc_jax.model import ContextLoc
+from tests import reference_model as reference
+from tests.finite_differences import assert_gradients
+from tests.random_videos import (
+    CENTERS,
+    CLASSES,
+    NODES,
+    SNIPPETS,
+    WIDTH,
+    largest_difference,
+    padded_batch,
+    properties,
+    random_targets,
+    random_variables,
+    videos,
+)
+
+CONTEXT, GRAPH, VIDEOS = 4, 5, 2
+PGCN_BASELINE = {"local_context": False, "global_context": False, "batch_norm": False, "gcn_dropout": 0.7}
+ABLATIONS = {
+    "contextloc": {},
+    "no L-Net": {"local_context": False},
+    "no G-Net": {"global_context": False},
+    "no adaptation": {"adaptation": False},
+    "no boundary segments": {"boundary_segments": False},
+    "no BatchNorm": {"batch_norm": False},
+    "non-local": {"proposal_net": "nonlocal"},
+    "no P-Net": {"proposal_net": "none"},
+    "P-GCN": PGCN_BASELINE,
+}
+# Compiling costs most of this file's time: what an ablation does not touch is compared once, with the full model.
+IN_TRAINING = ("contextloc", "no G-Net", "no boundary segments", "non-local", "P-GCN")
+IN_SCORING = ("contextloc", "no L-Net", "no adaptation", "no BatchNorm", "no P-Net")
+few = settings(properties, max_examples=6)
+pairs = st.tuples(videos(), videos())
+
+
+@functools.cache
+def model_of(name, dtype="float64", **changes):
+    return ContextLoc(CLASSES, CONTEXT, GRAPH, dtype=dtype, **ABLATIONS[name] | changes)
+
+
+@functools.cache
+def variables_of(name, dtype="float64"):
+    video = reference.Video(np.ones((2, WIDTH)), np.zeros((1, 3, 2), int), np.ones(1), np.zeros((CENTERS, 21), int))
+    with jax.enable_x64(dtype == "float64"):
+        return random_variables(model_of(name, dtype), padded_batch([video], dtype=dtype))
+
+
+def quickly_compiled(function):
+    """For formulas rather than speed: half of the compiler's time is saved."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def compiled_model(name, dtype, train):
+    """model.apply of variables and a batch; float32 as users compile it."""
+    model = model_of(name, dtype)
+    compiler = jax.jit if dtype == "float32" else quickly_compiled
+    return compiler(lambda variables, batch: model.apply(variables, batch, train, mutable="batch_stats"))
+
+
+def score(name, batch, train=False, dtype="float64"):
+    """Scores of a padded batch, without dropout, and the BatchNorm statistics afterwards."""
+    with jax.enable_x64(dtype == "float64"):
+        scores, updated = compiled_model(name, dtype, train)(variables_of(name, dtype), batch)
+        return jax.tree.map(np.asarray, (scores, updated.get("batch_stats", {})))
+
+
+def padded64(videos, **sizes):
+    return padded_batch(videos, dtype=np.float64, **sizes)
+
+
+def in_float64(video):
+    return video._replace(features=video.features.astype(np.float64))
+
+
+def rows_of(scores):
+    """The reference's list of videos' scores, stacked as the model returns them."""
+    return Scores(*map(np.stack, zip(*scores, strict=True)))
+
+
+# The reference
+
+
+@pytest.mark.parametrize(
+    "name, train", [*((name, True) for name in IN_TRAINING), *((name, False) for name in IN_SCORING)]
+)
+@few
+@given(pair=pairs)
+def test_every_ablation_is_the_reference(name, train, pair):
+    """Without dropout keys, whatever the rates."""
+    expected, stats = reference.score(variables_of(name), [in_float64(video) for video in pair], model_of(name), train)
+    found, updated = score(name, padded64(pair), train)
+    assert largest_difference(found, rows_of(expected)) < (1e-6 if train else 1e-11)
+    if train:
+        assert largest_difference(updated, stats) < 1e-12
+    else:
+        assert jax.tree.all(jax.tree.map(np.array_equal, updated, variables_of(name).get("batch_stats", {})))
+
+
+@pytest.mark.parametrize("name", ["contextloc", "non-local"])
+@few
+@given(pair=pairs)
+def test_float32_is_near_the_reference(name, pair):
+    expected, _ = reference.score(variables_of(name, "float32"), [in_float64(video) for video in pair], model_of(name))
+    found, _ = score(name, padded_batch(pair), dtype="float32")
+    assert largest_difference(found, rows_of(expected)) < 2e-5
+
+
+@pytest.mark.parametrize("name", ["contextloc", "non-local"])
+def test_gradients_are_the_slopes_of_the_reference(name):
+    """Of every parameter; and none flows to the features, which are data."""
+    rng = np.random.default_rng(8)
+    pair = [full_video(rng), full_video(rng)]
+    targets = random_targets(rng, VIDEOS)
+    model, variables = model_of(name), variables_of(name)
+
+    def slow(params):
+        scores, _ = reference.score(variables | {"params": params}, pair, model, train=True)
+        return reference.losses(scores, targets)[3]
+
+    def fast(params, features):
+        known = variables | {"params": params}
+        scores, _ = model.apply(known, batch._replace(features=features), True, mutable="batch_stats")
+        return losses(scores, targets, LossWeights()).total
+
+    with jax.enable_x64(True):
+        batch = padded64(pair)
+        run = quickly_compiled(jax.value_and_grad(fast, argnums=(0, 1)))
+        loss, (gradients, of_features) = run(variables["params"], batch.features)
+    assert float(loss) == pytest.approx(slow(variables["params"]), rel=1e-9)
+    assert not np.any(of_features)
+    assert_gradients(slow, variables["params"], gradients)
+
+
+def full_video(rng):
+    """Features without ties, NODES nodes of mixed segments, and counts that are not all one."""
+    first = rng.integers(0, SNIPPETS, (NODES, 3))
+    last = np.minimum(SNIPPETS - 2, first + rng.integers(0, 5, (NODES, 3)))
+    return reference.Video(
+        features=np.abs(rng.standard_normal((SNIPPETS, WIDTH))),
+        segments=np.stack([first, last], axis=-1).astype(np.int32),
+        counts=rng.integers(1, 4, NODES).astype(np.float64),
+        trees=rng.integers(0, NODES, (CENTERS, 21)),
+    )
+
+
+# Padding, order, copies, company
+
+invariant = pytest.mark.parametrize("name", ["contextloc", "non-local"])
+
+
+@invariant
+@pytest.mark.parametrize("train", [False, True])
+@few
+@given(pair=pairs, seed=st.integers(0, 1000))
+def test_padded_values_change_no_bit(name, train, pair, seed):
+    """Snippets (also nan), segments of absent nodes, hops of absent rows and of absent centres."""
+    pair = [pair[0]._replace(trees=pair[0].trees[: CENTERS - 1]), pair[1]]
+    garbage = np.random.default_rng(seed)
+    plain, plain_stats = score(name, padded_batch(pair), train, "float32")
+    changed, changed_stats = score(name, padded_batch(pair, garbage=garbage), train, "float32")
+    for row, video in enumerate(pair):
+        for a, b in zip(plain, changed, strict=True):
+            assert np.array_equal(a[row, : len(video.trees)], b[row, : len(video.trees)])
+    assert jax.tree.all(jax.tree.map(np.array_equal, plain_stats, changed_stats))
+
+
+@invariant
+@few
+@given(video=videos())
+def test_a_larger_bucket_agrees(name, video):
+    small, _ = score(name, padded_batch([video]), dtype="float32")
+    large, _ = score(name, padded_batch([video], 2 * SNIPPETS, 2 * NODES, 2 * CENTERS), dtype="float32")
+    assert largest_difference(Scores(*(part[:, :CENTERS] for part in large)), small) < 1e-5
+
+
+@invariant
+@few
+@given(pair=pairs)
+def test_a_video_scores_the_same_in_any_company(name, pair):
+    together, _ = score(name, padded_batch(pair), dtype="float32")
+    for row, video in enumerate(pair):
+        alone, _ = score(name, padded_batch([video]), dtype="float32")
+        assert largest_difference(alone, Scores(*(part[row : row + 1] for part in together))) < 1e-5
+
+
+@pytest.mark.parametrize("name, train", [("contextloc", True), ("non-local", False)])
+@few
+@given(video=videos(), seed=st.integers(0, 1000))
+def test_permuting_proposals_permutes_scores(name, train, video, seed):
+    rng = np.random.default_rng(seed)
+    nodes, centers = rng.permutation(len(video.segments)), rng.permutation(CENTERS)
+    permuted = video._replace(
+        segments=video.segments[nodes],
+        counts=video.counts[nodes],
+        trees=np.argsort(nodes)[video.trees[centers]],
+    )
+    (found, stats), (plain, plain_stats) = (score(name, roomy([v]), train) for v in (permuted, video))
+    assert largest_difference(found, Scores(*(part[:, centers] for part in plain))) < 1e-6
+    assert largest_difference(stats, plain_stats) < 1e-12
+
+
+def roomy(videos):
+    """With room for every node twice."""
+    return padded64(videos, num_nodes=2 * NODES)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@few
+@given(video=videos(), seed=st.integers(0, 1000))
+def test_a_proposal_that_counts_twice_is_two_equal_proposals(train, video, seed):
+    """Either copy may stand in any tree; BatchNorm weighs both ways alike."""
+    count = len(video.segments)
+    doubled = video._replace(counts=np.full(count, 2.0))
+    copy = count * np.random.default_rng(seed).integers(0, 2, video.trees.shape)
+    spelled = reference.Video(
+        video.features, np.concatenate([video.segments] * 2), np.ones(2 * count), (video.trees + copy).astype(np.int32)
+    )
+    found, stats = score("contextloc", roomy([doubled]), train)
+    expected, expected_stats = score("contextloc", roomy([spelled]), train)
+    assert largest_difference(found, expected) < 1e-6
+    assert largest_difference(stats, expected_stats) < 1e-12
+
+
+def test_nonlocal_attends_to_every_proposal_once():
+    """However often trees hold a proposal (its BatchNorm count), and only to proposals that are there (count 0)."""
+    video = full_video(np.random.default_rng(1))
+    found, _ = score("non-local", roomy([video]))
+    again, _ = score("non-local", roomy([video._replace(counts=np.full(NODES, 3.0))]))
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    counts = np.where(np.isin(np.arange(NODES), video.trees[:, 0]), 1.0, 0.0)
+    fewer, _ = score("non-local", roomy([video._replace(counts=counts)]))
+    assert np.sum(counts) < NODES and largest_difference(fewer, found) > 1e-6
+
+
+def test_one_snippet_in_the_video():
+    """All segments are then that snippet, so every proposal scores alike."""
+    segments = np.stack([np.zeros((NODES, 3)), -np.ones((NODES, 3))], axis=-1).astype(np.int32)
+    rng = np.random.default_rng(0)
+    video = reference.Video(rng.random((1, WIDTH)), segments, np.ones(NODES), rng.integers(0, NODES, (CENTERS, 21)))
+    found, _ = score("contextloc", roomy([video]))
+    expected, _ = reference.score(variables_of("contextloc"), [video], model_of("contextloc"))
+    assert largest_difference(found, rows_of(expected)) < 1e-11
+    assert largest_difference(found, jax.tree.map(lambda part: np.repeat(part[:, :1], CENTERS, axis=1), found)) < 1e-12
+
+
+# Dropout
+
+
+@pytest.fixture
+def pair():
+    return [full_video(np.random.default_rng(seed)) for seed in (0, 1)]
+
+
+KEYS = jax.random.split(jax.random.key(0), VIDEOS)
+
+
+@functools.cache
+def compiled_with_dropout(name, **rates):
+    model = model_of(name, "float32", **rates)
+    return quickly_compiled(lambda *arguments: model.apply(*arguments[:2], True, arguments[2], mutable="batch_stats"))
+
+
+def dropped(name, videos, keys, **rates):
+    """Float32 scores in training with a dropout key a video."""
+    return compiled_with_dropout(name, **rates)(variables_of(name, "float32"), padded_batch(videos), keys)[0]
+
+
+def test_head_dropout_reaches_the_activity_alone(pair):
+    plain, _ = score("contextloc", padded_batch(pair), True, "float32")
+    found = dropped("contextloc", pair, KEYS)
+    assert largest_difference(found.activity, plain.activity) > 0.01
+    assert largest_difference(found[1:], plain[1:]) < 1e-6
+
+
+def test_graph_dropout_reaches_both_branches_by_the_key_of_the_video(pair):
+    plain, _ = score("P-GCN", padded_batch(pair), True, "float32")
+    found, again, swapped = (
+        dropped("P-GCN", videos, keys, head_dropout=0.0)
+        for videos, keys in ((pair, KEYS), (pair, KEYS), (pair[::-1], KEYS[::-1]))
+    )
+    assert all(largest_difference(a, b) > 0.01 for a, b in zip(found, plain, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    assert largest_difference(swapped, jax.tree.map(lambda part: part[::-1], found)) < 1e-5
+    crossed = dropped("P-GCN", pair, KEYS[::-1], head_dropout=0.0)
+    assert all(largest_difference(a, b) > 0.01 for a, b in zip(crossed, found, strict=True))
+    in_other_company = dropped("P-GCN", [pair[1], pair[1]], KEYS[::-1], head_dropout=0.0)
+    assert largest_difference([part[0] for part in in_other_company], [part[1] for part in found]) < 1e-5
+
+
+# Parameters and types
+
+
+def test_parameters_have_the_names_and_shapes_of_the_full_model():
+    norm = {name: {"scale": (width,), "bias": (width,)} for name, width in (("a", 8), ("c", 24))}
+    context = {"query": (WIDTH, CONTEXT), "context": (WIDTH, CONTEXT), "bias": (CONTEXT,)}
+
+    def linear(*shape):
+        return {"kernel": shape, "bias": shape[1:]}
+
+    assert jax.tree.map(np.shape, variables_of("contextloc")["params"]) == {
+        "l_net": context,
+        "g_net": context,
+        "activity_norm": norm["a"],
+        "completeness_norm": norm["c"],
+        "activity_graph": {"first": linear(8, GRAPH), "second": linear(GRAPH, 8)},
+        "completeness_graph": {"first": linear(24, GRAPH), "second": linear(GRAPH, 24)},
+        "activity_head": linear(16, CLASSES + 1),
+        "completeness_head": linear(48, CLASSES),
+        "regression_head": linear(48, 2 * CLASSES),
+    }
+
+
+@pytest.mark.parametrize(
+    "name, absent, activity_width, completeness_width",
+    [
+        ("no L-Net", {"l_net/context"}, 8, 24),
+        ("no G-Net", {"g_net"}, 4, 12),
+        ("no adaptation", {"g_net/context"}, 8, 24),
+        ("no boundary segments", set(), 8, 8),
+        ("no BatchNorm", {"activity_norm", "completeness_norm"}, 8, 24),
+        ("no P-Net", {"activity_graph", "completeness_graph"}, 8, 24),
+        ("P-GCN", {"l_net", "g_net", "activity_norm", "completeness_norm"}, WIDTH, 3 * WIDTH),
+    ],
+)
+def test_an_ablation_drops_the_parameters_it_does_not_use(name, absent, activity_width, completeness_width):
+    def names(params):
+        paths = ["/".join(key.key for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        return {f"{path}/" for path in paths}
+
+    params = variables_of(name)["params"]
+    full = names(variables_of("contextloc")["params"])
+    gone = {leaf for leaf in full if any(leaf.startswith(f"{prefix}/") for prefix in absent)}
+    assert names(params) == full - gone
+    assert params["activity_head"]["kernel"].shape == (2 * activity_width, CLASSES + 1)
+    assert params["completeness_head"]["kernel"].shape == (2 * completeness_width, CLASSES)
+
+
+def test_heads_start_small_with_bias_zero():
+    batch = padded_batch([full_video(np.random.default_rng(0))])
+    model = ContextLoc(20, 64, 8, batch_norm=False, proposal_net="none")
+    params = quickly_compiled(model.init)(jax.random.key(0), batch)["params"]
+    for head in ("activity_head", "completeness_head", "regression_head"):
+        assert not np.any(params[head]["bias"])
+        assert np.std(params[head]["kernel"]) == pytest.approx(0.001, rel=0.05)
+        assert abs(np.mean(params[head]["kernel"])) < 1e-4
+
+
+def test_bfloat16_stays_near_and_keeps_float32_outside_of_products():
+    video = full_video(np.random.default_rng(3))
+    variables = variables_of("contextloc", "float32")
+    exact, _ = score("contextloc", padded_batch([video]), dtype="float32")
+    near = quickly_compiled(model_of("contextloc", "bfloat16").apply)(variables, padded_batch([video]))
+    assert all(part.dtype == np.float32 for part in near)
+    assert 0 < largest_difference(near, exact) < 0.05
