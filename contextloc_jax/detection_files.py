@@ -187,12 +187,15 @@ def _video_columns(where: str, rows: object) -> tuple[list[str], np.ndarray, np.
     """Labels, segments [N, 2] and scores [N] of one video."""
     if not isinstance(rows, list):
         raise InputError(f"{where}: found {rows!r:.60}, expected a list of {{'label', 'segment', 'score'}}")
+    if not rows:
+        return [], np.zeros((0, 2)), np.zeros(0)
     try:
-        labels = [row["label"] for row in rows]
-        segments = np.array([row["segment"] for row in rows], np.float64).reshape(len(rows), 2)
-        scores = np.array([row["score"] for row in rows], np.float64).reshape(len(rows))
-        good = np.isfinite(segments).all() and np.isfinite(scores).all() and np.all(segments[:, 0] <= segments[:, 1])
-        good = good and all(isinstance(label, str) for label in labels)
+        labels = [_label(row["label"]) for row in rows]
+        segments = np.array([row["segment"] for row in rows], np.float64)
+        scores = np.array([row["score"] for row in rows], np.float64)
+        good = segments.shape == (len(rows), 2) and scores.shape == (len(rows),)
+        good = good and np.isfinite(segments).all() and np.isfinite(scores).all()
+        good = good and np.all(segments[:, 0] <= segments[:, 1])
     except (TypeError, KeyError, ValueError, OverflowError):
         good = False
     if not good:
@@ -204,14 +207,22 @@ def _first_fault(rows: list) -> str:
     """What is wrong with the first bad row; called once a fault is certain."""
     for number, row in enumerate(rows):
         try:
-            if not isinstance(row["label"], str):
-                raise ValueError(f"label {row['label']!r:.60} is no text")
+            _label(row["label"])
             _check_row([float(value) for value in row["segment"]], float(row["score"]))
         except KeyError as error:
             return f"row {number}: {error} is missing; expected {{'label', 'segment': [start, end], 'score'}}"
         except (TypeError, ValueError, OverflowError) as error:
             return f"row {number}: {error}; expected {{'label', 'segment': [start, end] in seconds, 'score'}}"
     return "rows: segments or scores are not plain numbers"
+
+
+def _label(label: object) -> str:
+    """The name of a class; a class that is a whole number is named by its digits, as in annotations."""
+    if isinstance(label, str):
+        return label
+    if isinstance(label, int) and not isinstance(label, bool):
+        return str(label)
+    raise ValueError(f"label {label!r:.60} is no name of a class")
 
 
 def _check_row(segment: list[float], score: float) -> None:

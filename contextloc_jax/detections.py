@@ -70,7 +70,8 @@ def detect(
 def score_classes(activity: np.ndarray, completeness: np.ndarray) -> np.ndarray:
     """softmax(activity [N, K + 1])[1:] * exp(completeness [N, K]) -> [N, K], in the precision of the arguments."""
     exponential = np.exp(activity - activity.max(axis=-1, keepdims=True))
-    return (exponential / exponential.sum(axis=-1, keepdims=True))[:, 1:] * np.exp(completeness)
+    with np.errstate(over="ignore"):  # detect() reports an overflow with the video's name
+        return (exponential / exponential.sum(axis=-1, keepdims=True))[:, 1:] * np.exp(completeness)
 
 
 def regress(segments: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -165,9 +166,7 @@ def _best_pairs(
         allowed = np.sort(np.concatenate([above, equal[: top_k - above.size]]))
     proposal, label = np.divmod(allowed, pair_scores.shape[1])
     if not np.isfinite(flat[allowed]).all():
-        raise InputError(
-            f"video {video.video_id!r}: exp(completeness) overflows; check the model"
-        )
+        raise InputError(f"video {video.video_id!r}: exp(completeness) overflows; check the model")
     return proposal, label, flat[allowed]
 
 

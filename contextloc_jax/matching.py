@@ -126,6 +126,32 @@ def check_ground_truth(ground_truth: GroundTruth) -> None:
     _check_segments("instance", ground_truth.segments, ground_truth.video, ground_truth.video_ids)
 
 
+def check_same_ground_truth(first: GroundTruth, second: GroundTruth, names: tuple[str, str]) -> None:
+    """InputError, listing videos, unless both hold the same instances of the same videos; `names` of the two runs."""
+    by_video = [_instances_by_video(truth) for truth in (first, second)]
+    for here, there, name in ((*by_video, names[0]), (*by_video[::-1], names[1])):
+        if only := sorted(here.keys() - there.keys()):
+            raise InputError(
+                f"{len(only)} videos were evaluated in {name} alone: {_some(only)}; compare like with like"
+            )
+    if differs := sorted(video for video, instances in by_video[0].items() if instances != by_video[1][video]):
+        raise InputError(
+            f"{names[0]} and {names[1]} were evaluated against other instances in {len(differs)} videos:"
+            f" {_some(differs)}; evaluate both with the same annotations"
+        )
+
+
+def _instances_by_video(truth: GroundTruth) -> dict[str, list]:
+    instances: dict[str, list] = {video: [] for video in truth.video_ids}
+    for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):
+        instances[truth.video_ids[video]].append((truth.labels[label], *segment))
+    return {video: sorted(rows) for video, rows in instances.items()}
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
+
+
 def _blocks(sizes: np.ndarray) -> Iterator[np.ndarray]:
     """Positions with a size above 0, in runs whose sizes sum to at most PAIRS_AT_ONCE (or of one position)."""
     rows = np.flatnonzero(sizes)
@@ -140,10 +166,9 @@ def _translate(index: np.ndarray, names: list[str], known: list[str], what: str)
     translated = table[index]
     if translated.min() < 0:
         unknown = sorted({names[i] for i in np.unique(index[translated < 0])})
-        listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
         raise InputError(
             f"detections: {len(unknown)} {what} name(s) that the ground truth ({len(known)} of them, such as"
-            f" {known[0]!r}) does not have: {listed}; are these predictions of this dataset and subset?"
+            f" {known[0]!r}) does not have: {_some(unknown)}; are these predictions of this dataset and subset?"
         )
     return translated
 

@@ -2,8 +2,8 @@
 
 AP is VOC 2011's: precision is interpolated (at each recall the best precision at this or a higher recall) and averaged
 over the instances of a class. How detections find instances, and every tie, is decided in matching.py. A class
-without an instance in the evaluated videos has no AP: it is left out of every mean and listed; a class with instances but
-without detections has AP 0. A video without detections stays in: its instances are missed.
+without an instance in the evaluated videos has no AP: it is left out of every mean and listed; a class with instances
+but without detections has AP 0. A video without detections stays in: its instances are missed.
 """
 
 from typing import NamedTuple
@@ -57,8 +57,9 @@ def find_protocol(name: str) -> Protocol:
 def evaluate(detections: Detections, ground_truth: GroundTruth, protocol: str) -> dict:
     """What metrics.json holds, of plain numbers in [0, 1]; InputErrors as of matching.rank.
 
-    {"protocol", "mAP": {threshold: value}, "average_mAP", "videos", "instances", "detections", "AP": {class: {threshold:
-    value}}, "classes_without_instances": [class]}; thresholds are written with the fewest digits ("0.5", "0.55").
+    {"protocol", "mAP": {threshold: value}, "average_mAP", "videos", "instances", "detections",
+    "AP": {class: {threshold: value}}, "classes_without_instances": [class]}; thresholds are written with the fewest
+    digits ("0.5", "0.55").
     """
     thresholds = find_protocol(protocol).thresholds
     return summarize(average_precision(detections, ground_truth, thresholds), detections, ground_truth, protocol)
@@ -97,15 +98,29 @@ def find_matches(detections: Detections, ground_truth: GroundTruth, thresholds) 
 
 def ranked_precision(matches: Matches, ground_truth: GroundTruth) -> np.ndarray:
     """AP [K, T] of matches; NaN for a class without an instance."""
-    num_instances = np.bincount(ground_truth.label, minlength=len(ground_truth.labels))
-    by_class = np.split(np.argsort(ground_truth.label, kind="stable"), np.cumsum(num_instances)[:-1])
-    ap = np.full((len(ground_truth.labels), len(matches.thresholds)), np.nan)
-    for label, instances in enumerate(by_class):
-        first = matches.ranking.class_start[label]
-        for t, finder in enumerate(matches.finder[:, instances]):
-            if instances.size:
-                places = np.sort(finder[finder >= 0]) - first + 1
-                ap[label, t] = interpolated_sum(np.arange(1, places.size + 1) / places) / instances.size
+    sizes = np.bincount(ground_truth.label, minlength=len(ground_truth.labels))
+    return np.stack([class_precision(matches.ranking.label, correct, sizes) for correct in matches.correct], axis=1)
+
+
+def class_precision(
+    label: np.ndarray, correct: np.ndarray, num_instances: np.ndarray, usual_instances: float | None = None
+) -> np.ndarray:
+    """AP [K] of detections at one threshold, NaN where a class has no instance.
+
+    label [N], correct [N] bool: of every detection, by decreasing score within its class. num_instances [K].
+    usual_instances: as if every class had that many (DETAD's normalised AP), to compare classes or parts of them.
+    """
+    by_class = np.argsort(label, kind="stable")
+    hits = by_class[np.flatnonzero(correct[by_class])]
+    first = np.searchsorted(label[by_class], np.arange(len(num_instances)))
+    place = np.flatnonzero(correct[by_class]) - first[label[hits]] + 1
+    ap = np.full(len(num_instances), np.nan)
+    ends = np.searchsorted(label[hits], np.arange(len(num_instances) + 1))
+    for c in np.flatnonzero(num_instances):
+        found = np.arange(1, ends[c + 1] - ends[c] + 1)
+        false = place[ends[c] : ends[c + 1]] - found
+        weighted = found if usual_instances is None else found * (usual_instances / num_instances[c])
+        ap[c] = interpolated_sum(weighted / (weighted + false)) / num_instances[c]
     return ap
 
 
