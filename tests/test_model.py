@@ -1,4 +1,4 @@
-"""The whole model and every ablation against the NumPy reference; what padding, order and company must not change."""
+"""The whole model and every ablation against the NumPy reference, its gradients, dropout, parameters and types."""
 
 import functools
 
@@ -8,88 +8,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextloc_jax.batch import Scores
 from contextloc_jax.losses import LossWeights, losses
 from contextloc_jax.model import ContextLoc
 from tests import reference_model as reference
 from tests.finite_differences import assert_gradients
 from tests.random_videos import (
-    CENTERS,
     CLASSES,
-    NODES,
-    SNIPPETS,
     WIDTH,
     largest_difference,
     padded_batch,
     properties,
     random_targets,
-    random_variables,
     videos,
 )
+from tests.small_models import (
+    CONTEXT,
+    GRAPH,
+    full_video,
+    in_float64,
+    model_of,
+    padded64,
+    quickly_compiled,
+    rows_of,
+    score,
+    variables_of,
+)
 
-CONTEXT, GRAPH, VIDEOS = 4, 5, 2
-PGCN_BASELINE = {"local_context": False, "global_context": False, "batch_norm": False, "gcn_dropout": 0.7}
-ABLATIONS = {
-    "contextloc": {},
-    "no L-Net": {"local_context": False},
-    "no G-Net": {"global_context": False},
-    "no adaptation": {"adaptation": False},
-    "no boundary segments": {"boundary_segments": False},
-    "no BatchNorm": {"batch_norm": False},
-    "non-local": {"proposal_net": "nonlocal"},
-    "no P-Net": {"proposal_net": "none"},
-    "P-GCN": PGCN_BASELINE,
-}
+VIDEOS = 2
 # Compiling costs most of this file's time: what an ablation does not touch is compared once, with the full model.
 IN_TRAINING = ("contextloc", "no G-Net", "no boundary segments", "non-local", "P-GCN")
 IN_SCORING = ("contextloc", "no L-Net", "no adaptation", "no BatchNorm", "no P-Net")
 few = settings(properties, max_examples=6)
 pairs = st.tuples(videos(), videos())
-
-
-@functools.cache
-def model_of(name, dtype="float64", **changes):
-    return ContextLoc(CLASSES, CONTEXT, GRAPH, dtype=dtype, **ABLATIONS[name] | changes)
-
-
-@functools.cache
-def variables_of(name, dtype="float64"):
-    video = reference.Video(np.ones((2, WIDTH)), np.zeros((1, 3, 2), int), np.ones(1), np.zeros((CENTERS, 21), int))
-    with jax.enable_x64(dtype == "float64"):
-        return random_variables(model_of(name, dtype), padded_batch([video], dtype=dtype))
-
-
-def quickly_compiled(function):
-    """For formulas rather than speed: half of the compiler's time is saved."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def compiled_model(name, dtype, train):
-    """model.apply of variables and a batch; float32 as users compile it."""
-    model = model_of(name, dtype)
-    compiler = jax.jit if dtype == "float32" else quickly_compiled
-    return compiler(lambda variables, batch: model.apply(variables, batch, train, mutable="batch_stats"))
-
-
-def score(name, batch, train=False, dtype="float64"):
-    """Scores of a padded batch, without dropout, and the BatchNorm statistics afterwards."""
-    with jax.enable_x64(dtype == "float64"):
-        scores, updated = compiled_model(name, dtype, train)(variables_of(name, dtype), batch)
-        return jax.tree.map(np.asarray, (scores, updated.get("batch_stats", {})))
-
-
-def padded64(videos, **sizes):
-    return padded_batch(videos, dtype=np.float64, **sizes)
-
-
-def in_float64(video):
-    return video._replace(features=video.features.astype(np.float64))
-
-
-def rows_of(scores):
-    """The reference's list of videos' scores, stacked as the model returns them."""
-    return Scores(*map(np.stack, zip(*scores, strict=True)))
 
 
 # The reference
@@ -144,118 +94,6 @@ def test_gradients_are_the_slopes_of_the_reference(name):
     assert float(loss) == pytest.approx(slow(variables["params"]), rel=1e-9)
     assert not np.any(of_features)
     assert_gradients(slow, variables["params"], gradients)
-
-
-def full_video(rng):
-    """Features without ties, NODES nodes of mixed segments, and counts that are not all one."""
-    first = rng.integers(0, SNIPPETS, (NODES, 3))
-    last = np.minimum(SNIPPETS - 2, first + rng.integers(0, 5, (NODES, 3)))
-    return reference.Video(
-        features=np.abs(rng.standard_normal((SNIPPETS, WIDTH))),
-        segments=np.stack([first, last], axis=-1).astype(np.int32),
-        counts=rng.integers(1, 4, NODES).astype(np.float64),
-        trees=rng.integers(0, NODES, (CENTERS, 21)),
-    )
-
-
-# Padding, order, copies, company
-
-invariant = pytest.mark.parametrize("name", ["contextloc", "non-local"])
-
-
-@invariant
-@pytest.mark.parametrize("train", [False, True])
-@few
-@given(pair=pairs, seed=st.integers(0, 1000))
-def test_padded_values_change_no_bit(name, train, pair, seed):
-    """Snippets (also nan), segments of absent nodes, hops of absent rows and of absent centres."""
-    pair = [pair[0]._replace(trees=pair[0].trees[: CENTERS - 1]), pair[1]]
-    garbage = np.random.default_rng(seed)
-    plain, plain_stats = score(name, padded_batch(pair), train, "float32")
-    changed, changed_stats = score(name, padded_batch(pair, garbage=garbage), train, "float32")
-    for row, video in enumerate(pair):
-        for a, b in zip(plain, changed, strict=True):
-            assert np.array_equal(a[row, : len(video.trees)], b[row, : len(video.trees)])
-    assert jax.tree.all(jax.tree.map(np.array_equal, plain_stats, changed_stats))
-
-
-@invariant
-@few
-@given(video=videos())
-def test_a_larger_bucket_agrees(name, video):
-    small, _ = score(name, padded_batch([video]), dtype="float32")
-    large, _ = score(name, padded_batch([video], 2 * SNIPPETS, 2 * NODES, 2 * CENTERS), dtype="float32")
-    assert largest_difference(Scores(*(part[:, :CENTERS] for part in large)), small) < 1e-5
-
-
-@invariant
-@few
-@given(pair=pairs)
-def test_a_video_scores_the_same_in_any_company(name, pair):
-    together, _ = score(name, padded_batch(pair), dtype="float32")
-    for row, video in enumerate(pair):
-        alone, _ = score(name, padded_batch([video]), dtype="float32")
-        assert largest_difference(alone, Scores(*(part[row : row + 1] for part in together))) < 1e-5
-
-
-@pytest.mark.parametrize("name, train", [("contextloc", True), ("non-local", False)])
-@few
-@given(video=videos(), seed=st.integers(0, 1000))
-def test_permuting_proposals_permutes_scores(name, train, video, seed):
-    rng = np.random.default_rng(seed)
-    nodes, centers = rng.permutation(len(video.segments)), rng.permutation(CENTERS)
-    permuted = video._replace(
-        segments=video.segments[nodes],
-        counts=video.counts[nodes],
-        trees=np.argsort(nodes)[video.trees[centers]],
-    )
-    (found, stats), (plain, plain_stats) = (score(name, roomy([v]), train) for v in (permuted, video))
-    assert largest_difference(found, Scores(*(part[:, centers] for part in plain))) < 1e-6
-    assert largest_difference(stats, plain_stats) < 1e-12
-
-
-def roomy(videos):
-    """With room for every node twice."""
-    return padded64(videos, num_nodes=2 * NODES)
-
-
-@pytest.mark.parametrize("train", [False, True])
-@few
-@given(video=videos(), seed=st.integers(0, 1000))
-def test_a_proposal_that_counts_twice_is_two_equal_proposals(train, video, seed):
-    """Either copy may stand in any tree; BatchNorm weighs both ways alike."""
-    count = len(video.segments)
-    doubled = video._replace(counts=np.full(count, 2.0))
-    copy = count * np.random.default_rng(seed).integers(0, 2, video.trees.shape)
-    spelled = reference.Video(
-        video.features, np.concatenate([video.segments] * 2), np.ones(2 * count), (video.trees + copy).astype(np.int32)
-    )
-    found, stats = score("contextloc", roomy([doubled]), train)
-    expected, expected_stats = score("contextloc", roomy([spelled]), train)
-    assert largest_difference(found, expected) < 1e-6
-    assert largest_difference(stats, expected_stats) < 1e-12
-
-
-def test_nonlocal_attends_to_every_proposal_once():
-    """However often trees hold a proposal (its BatchNorm count), and only to proposals that are there (count 0)."""
-    video = full_video(np.random.default_rng(1))
-    found, _ = score("non-local", roomy([video]))
-    again, _ = score("non-local", roomy([video._replace(counts=np.full(NODES, 3.0))]))
-    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
-    counts = np.where(np.isin(np.arange(NODES), video.trees[:, 0]), 1.0, 0.0)
-    fewer, _ = score("non-local", roomy([video._replace(counts=counts)]))
-    assert np.sum(counts) < NODES and largest_difference(fewer, found) > 1e-6
-
-
-def test_one_snippet_in_the_video():
-    """All segments are then that snippet, so every proposal scores alike."""
-    segments = np.stack([np.zeros((NODES, 3)), -np.ones((NODES, 3))], axis=-1).astype(np.int32)
-    rng = np.random.default_rng(0)
-    video = reference.Video(rng.random((1, WIDTH)), segments, np.ones(NODES), rng.integers(0, NODES, (CENTERS, 21)))
-    found, _ = score("contextloc", roomy([video]))
-    expected, _ = reference.score(variables_of("contextloc"), [video], model_of("contextloc"))
-    assert largest_difference(found, rows_of(expected)) < 1e-11
-    assert largest_difference(found, jax.tree.map(lambda part: np.repeat(part[:, :1], CENTERS, axis=1), found)) < 1e-12
 
 
 # Dropout
