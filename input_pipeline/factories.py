@@ -83,6 +83,7 @@ def train_batches(
         visits_per_epoch=config.visits_per_epoch,
         snippet_stride=config.data.snippet_stride,
         snippet_length=config.data.snippet_length,
+        node_multiple=config.sampling.node_multiple or None,
         centers=(config.sampling.num_foreground, config.sampling.num_incomplete, config.sampling.num_background),
         process_index=process_index,
         process_count=process_count,
