@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from contextloc_jax import matching
 from contextloc_jax.errors import InputError
 from contextloc_jax.matching import check_same_ground_truth, find_pairs, match, rank
+from contextloc_jax.metrics import average_precision
+from tests.plain_metrics import plain_average_precision
 from tests.random_detections import VIDEOS, detections_of, found, ground_truth_of, repeatable, shuffled, truths
 
 
@@ -56,6 +59,27 @@ def test_a_long_chain_of_displacements():
     truth = [(0, 0, (i, i + 10)) for i in range(9)]
     rows = [((0, 0, (0, 10)), 0.9 - 0.01 * i) for i in range(9)]
     assert finders(rows, truth, 0.05) == list(range(9))
+
+
+def test_a_better_detection_displaces_the_holder_of_its_second_choice():
+    """The second row loses the first instance and takes the second from the third row, which takes the last."""
+    truth = [(0, 0, (0, 10)), (0, 0, (4, 14)), (0, 0, (8, 18))]
+    rows = [((0, 0, (0, 10)), 0.9), ((0, 0, (1, 11)), 0.8), ((0, 0, (5, 15)), 0.7)]
+    assert finders(rows, truth, 0.1) == [0, 1, 2]
+
+
+_crowded = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 12)), min_size=1, max_size=12)
+
+
+@repeatable
+@given(_crowded, _crowded)
+def test_rounds_give_what_one_by_one_gives_in_a_crowd(rows, instances):
+    """One video and class, where nearly everything overlaps."""
+    detections = detections_of([((0, 0, (s, s + d)), -i) for i, (s, d) in enumerate(rows)])
+    truth = ground_truth_of([(0, 0, (s, s + d)) for s, d in instances])
+    ap = average_precision(detections, truth, [0.05, 0.3, 0.6])[0]
+    expected = [plain_average_precision(detections, truth, t)["run"] for t in (0.05, 0.3, 0.6)]
+    np.testing.assert_allclose(ap, expected, atol=1e-12)
 
 
 def test_pairs_found_in_blocks_are_the_same(monkeypatch):
