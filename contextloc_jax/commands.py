@@ -6,10 +6,9 @@ hand in arrays instead.
 
 from collections.abc import Callable
 
-import numpy as np
-
 from contextloc_jax import factories, run_config
 from contextloc_jax.checkpoint import Checkpoints, like
+from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import measure, write_results
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
@@ -72,12 +71,17 @@ def evaluate(config, workdir: str, inputs, checkpoint: str) -> None:
     about, state = checkpoints.about(step), checkpoints.restore(step)
     where = f"{workdir}: checkpoint {step}"
     run_config.check_same(about["config"], run_config.flatten(config), where, run_config.SCORING_KEYS)
-    source = inputs.open_test_data(config, inputs.prepare_dataset(config, workdir))
+    builder = inputs.prepare_dataset(config, workdir)
+    source = inputs.open_test_data(config, builder)
+    if about["class_names"] not in (None, source.class_names):
+        raise InputError(f"{where} knows the classes {about['class_names']}, the data {source.class_names}")
+    stats = about["regression_stats"]
+    if stats is None:  # imported from a file without them
+        stats = inputs.open_training_data(config, builder).regression_stats
     variables = {name: state.get(name, {}) for name in ("params", "batch_stats")}
     parallel = Parallel(config.parallel)
     predictor = Predictor(parallel, factories.make_model(config))
     batches = inputs.evaluation_batches(config, source, parallel.num_devices)
-    stats = np.array(about["regression_stats"])
     scores = list(predictor(variables, batches, inputs.video_facts(source), stats))
     print(f"checkpoint {step}, {len(scores)} test videos")
     settings = factories.make_detection_settings(config)

@@ -52,6 +52,23 @@ def initial_state(model: ContextLoc, optimizer: optax.GradientTransformation, ba
     return jax.tree.map(np.asarray, jax.device_get(state))
 
 
+def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
+    """Shapes of the model's params and batch_stats for snippet features of this width; computes nothing."""
+    zeros = np.zeros
+    batch = Batch(
+        features=zeros((1, 1, feature_width), np.float32),
+        num_snippets=np.ones(1, np.int32),
+        segments=zeros((1, 1, 3, 2), np.int32),
+        node_count=np.ones((1, 1), np.float32),
+        first_hop=zeros((1, 1, 5), np.int32),
+        second_hop=zeros((1, 1, 5), np.int32),
+        center_mask=np.ones((1, 1), bool),
+        example_key=zeros(1, np.uint32),
+        targets=None,
+    )
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), batch))
+
+
 def loss_gradients(model: ContextLoc, weights: LossWeights, state: TrainState, batch: Batch, dropout_keys, axis_name):
     """This device's share of the losses and of their gradient, and the BatchNorm statistics after the batch.
 

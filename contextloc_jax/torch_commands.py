@@ -1,0 +1,51 @@
+"""The modes import_torch and export_torch: the authors' PyTorch checkpoints to Orbax ones, and back."""
+
+import numpy as np
+
+from contextloc_jax import run_config
+from contextloc_jax.checkpoint import Checkpoints
+from contextloc_jax.errors import InputError
+from contextloc_jax.factories import make_model
+from contextloc_jax.torch_import import model_sizes, read_torch_checkpoint, to_variables, write_torch_checkpoint
+from contextloc_jax.train import variable_shapes
+
+IMPORTED_STEP = 0
+
+
+def import_torch(config, workdir: str, torch_checkpoint: str | None) -> None:
+    """Writes workdir/checkpoints from a .pth or .pth.tar file of ContextLoc or P-GCN that fits config.model."""
+    path = _required(torch_checkpoint)
+    state_dict, regression_stats = read_torch_checkpoint(path)
+    feature_width = model_sizes(state_dict, path)["feature_width"]
+    variables = to_variables(state_dict, variable_shapes(make_model(config), feature_width), path)
+    flat_config = run_config.flatten(config)
+    run_config.claim_workdir(workdir, flat_config)
+    checkpoints = Checkpoints(workdir)
+    if checkpoints.latest is not None:
+        raise InputError(f"{checkpoints.directory}: holds checkpoints already; import into a new --workdir")
+    stats = None if regression_stats is None else regression_stats.tolist()
+    about = {"config": flat_config, "regression_stats": stats, "class_names": None}
+    checkpoints.save(IMPORTED_STEP, {"step": np.int32(IMPORTED_STEP), **variables}, about, metric=None)
+    checkpoints.wait()
+    count = sum(array.size for array in state_dict.values())
+    print(f"{path}: {len(state_dict)} tensors, {count:,} values -> {checkpoints.directory / str(IMPORTED_STEP)}")
+    if stats is None:
+        print("no reg_stats in the file: evaluation takes them from the configured training set")
+
+
+def export_torch(workdir: str, checkpoint: str, torch_checkpoint: str | None) -> None:
+    """Writes a checkpoint of workdir as {'state_dict', 'reg_stats'} with the authors' names."""
+    path = _required(torch_checkpoint)
+    checkpoints = Checkpoints(workdir, read_only=True)
+    step = checkpoints.resolve(checkpoint)
+    state, about = checkpoints.restore(step), checkpoints.about(step)
+    variables = {name: state[name] for name in ("params", "batch_stats", "batches_tracked") if name in state}
+    stats = about["regression_stats"]
+    write_torch_checkpoint(path, variables, None if stats is None else np.array(stats))
+    print(f"checkpoint {step} of {workdir} -> {path}")
+
+
+def _required(torch_checkpoint: str | None) -> str:
+    if not torch_checkpoint:
+        raise InputError("--torch_checkpoint is missing: name the .pth or .pth.tar file")
+    return torch_checkpoint
