@@ -107,9 +107,9 @@ def match(pairs: Pairs, num_instances: int, threshold: float) -> np.ndarray:
         target = instance[turn[asking]]
         before = holder[target]
         np.minimum.at(holder, target, asking)
-        after = holder[target]
-        refused = np.concatenate([asking[after != asking], before[(before != after) & (before != nobody)]])
-        refused = np.unique(refused)
+        won = holder[target] == asking
+        displaced = before[won]
+        refused = np.concatenate([asking[~won], displaced[displaced != nobody]])
         turn[refused] += 1
         asking = refused[turn[refused] < stop[refused]]
     return np.append(detection[begin], -1)[holder]
