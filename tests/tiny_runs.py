@@ -1,0 +1,111 @@
+"""Whole runs small enough for a test: eight videos of two classes in memory, and a model of a few hundred parameters.
+
+`TinyInputs` stands in for input_pipeline.factories: its real batches, with arrays instead of a TFDS dataset.
+"""
+
+import numpy as np
+
+from configs import default
+from contextloc_jax import commands
+from input_pipeline import factories
+from input_pipeline.labels import label_proposals, regression_stats
+from input_pipeline.records import VideoRecord
+from input_pipeline.video_source import VideoSource, source_from_arrays, split_validation
+
+CLASSES = ["lift", "turn"]
+WIDTH = 8
+STEPS_PER_EPOCH, EPOCHS = 4, 3
+NUM_STEPS = STEPS_PER_EPOCH * EPOCHS
+
+
+def tiny_config(**changes):
+    """configs/default.py for TinyInputs, with changes by flat key ('model__graph_width' is model.graph_width)."""
+    config = default.get_config()
+    config.update_from_flattened_dict(
+        {
+            "batch_size": 2, "num_epochs": EPOCHS, "visits_per_epoch": 2, "log_every": 2, "evaluate_every": 1,
+            "model.context_width": 4, "model.graph_width": 4, "sampling.num_incomplete": 2,
+            "optimizer.decay_epochs": (2,), "data.num_classes": len(CLASSES), "data.validation_fraction": 1 / 3,
+        }
+    )  # fmt: skip
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+def tiny_video(name: str, group: str = "", num_snippets: int = 40) -> tuple[VideoRecord, np.ndarray]:
+    """A record with one instance of each class and a grid of proposals, and features that show which is where."""
+    rng = np.random.default_rng([*name.encode()])
+    num_frames = 8 * num_snippets + 56
+    first = rng.integers(10, 60)
+    gt_segments = np.array([[first, first + 90], [first + 150, first + 250]])
+    gt_labels = rng.permutation([1, 2])
+    starts = np.arange(0, num_frames - 60, 24)
+    proposals = np.concatenate([np.stack([starts, starts + length], axis=1) for length in (40, 90)])
+    proposals = proposals[proposals[:, 1] <= num_frames]
+    labelled = label_proposals(proposals, gt_segments, gt_labels, num_frames)
+    record = VideoRecord(name, num_frames, 25.0, gt_labels, gt_segments, proposals, *labelled, group=group)
+    features = np.abs(rng.standard_normal((num_snippets, WIDTH))).astype(np.float32)
+    for label, (start_frame, end_frame) in zip(gt_labels, gt_segments, strict=True):
+        features[start_frame // 8 : end_frame // 8, label] += 3
+    return record, features
+
+
+def tiny_source(prefix: str, count: int, edit=None) -> VideoSource:
+    """Videos prefix0, prefix1, ...; two neighbours share a group. `edit(number, features)` may spoil features."""
+    videos = [tiny_video(f"{prefix}{i}", group=f"{prefix} group {i // 2}") for i in range(count)]
+    for i, (_, features) in enumerate(videos):
+        if edit:
+            edit(i, features)
+    return source_from_arrays([record for record, _ in videos], [features for _, features in videos], CLASSES)
+
+
+class TinyInputs:
+    """input_pipeline.factories over arrays. `edit(number, features)` spoils training features; `before(step)` is
+    called before a training batch is handed out; `steps` lists the batches that were."""
+
+    evaluation_batches = staticmethod(factories.evaluation_batches)
+    ground_truth = staticmethod(factories.ground_truth)
+    steps_per_epoch = staticmethod(factories.steps_per_epoch)
+    video_facts = staticmethod(factories.video_facts)
+
+    def __init__(self, edit=None, before=lambda step: None):
+        self._edit, self._before = edit, before
+        self.steps, self.prepared = [], []
+
+    def prepare_dataset(self, config, workdir):
+        self.prepared.append(workdir)
+
+    def open_training_data(self, config, builder):
+        train, validation = split_validation(tiny_source("train", 6, self._edit), config.data.validation_fraction)
+        return factories.TrainingData(train, validation, regression_stats(train.records, factories.label_rules(config)))
+
+    def open_test_data(self, config, builder):
+        return tiny_source("test", 2)
+
+    def train_batches(self, config, data, start_step, num_steps):
+        self.steps.clear()
+        batches = factories.train_batches(config, data, start_step, num_steps)
+        for step, batch in enumerate(batches, start_step):
+            self._before(step)
+            self.steps.append(step)
+            yield batch
+
+
+class SilentWriter:
+    """A TensorBoard writer that remembers."""
+
+    def __init__(self, workdir=None):
+        self.written = []
+
+    def write_scalars(self, step, scalars):
+        self.written.append((step, dict(scalars)))
+
+
+def train(workdir, inputs=None, **changes):
+    """The train command on a tiny run."""
+    commands.train(tiny_config(**changes), str(workdir), inputs or TinyInputs(), SilentWriter)
+
+
+def evaluate(workdir, checkpoint="best", **changes):
+    """The evaluate command on a tiny run."""
+    commands.evaluate(tiny_config(**changes), str(workdir), TinyInputs(), checkpoint)
