@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contextloc_jax.errors import InputError
+from contextloc_jax.json_file import read_json
 
 # What scores depend on beside the parameters; the rest may differ between training and evaluation.
 SCORING_KEYS = ("model.", "data.num_classes", "data.snippet_stride", "data.snippet_length")
@@ -37,13 +38,19 @@ def check_same(saved: dict, current: dict, where: str, keys: Iterable[str] = (""
 
 
 def claim_workdir(workdir: str | Path, current: dict) -> None:
-    """Writes config.json, or checks that the one there is the same."""
+    """Writes config.json, or checks that the one there is the same.
+
+    A run that has saved no checkpoint yet left nothing to protect: it starts anew with `current`, so that a mended
+    mistake (a batch size that does not divide, a missing file) is not held against the user.
+    """
     path = Path(workdir) / "config.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            check_same(json.loads(path.read_text()), current, str(workdir))
-        else:
-            path.write_text(json.dumps(current, indent=2, sort_keys=True) + "\n")
+        begun = any(folder.name.isdecimal() for folder in path.parent.glob("checkpoints/*"))
+        if not (begun and path.exists()):
+            path.with_name(".config.json.part").write_text(json.dumps(current, indent=2, sort_keys=True) + "\n")
+            path.with_name(".config.json.part").replace(path)
+            return
     except OSError as error:
         raise InputError(f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder") from None
+    check_same(read_json(path), current, str(workdir))
