@@ -15,8 +15,7 @@ class ScalarLog:
 
     def __init__(self, workdir: str | Path, start_step: int, tensorboard):
         self._path, self._tensorboard = Path(workdir) / FILE_NAME, tensorboard
-        lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start_step]
+        kept = [line for line in _whole_lines(self._path) if json.loads(line)["step"] <= start_step]
         self._path.write_text("".join(kept))
 
     def write_scalars(self, step: int, scalars: dict[str, float]) -> None:
@@ -29,10 +28,16 @@ def read_curves(workdir: str | Path) -> dict[str, tuple[list[int], list[float]]]
     """Name -> (steps, values) of every scalar of a run; empty where nothing was logged."""
     path = Path(workdir) / FILE_NAME
     curves = defaultdict(lambda: ([], []))
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in _whole_lines(path):
         scalars = json.loads(line)
         step = scalars.pop("step")
         for name, value in scalars.items():
             curves[name][0].append(step)
             curves[name][1].append(value)
     return dict(curves)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines that were written to their end; a run that is killed may leave part of one."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith("\n")]
