@@ -40,7 +40,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(self, step: int, state: Any, about: dict, metric: float | None) -> None:
-        """Starts saving a host tree; returns before it is on disk. `metric`: validation mAP, None where not measured."""
+        """Starts saving a host tree; returns before it is on disk. metric: validation mAP, None where not measured."""
         state = nested_arrays(state)
         about = about | {"digest": digest(state)}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))

@@ -15,13 +15,13 @@ class Progress:
     def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False):
         self._name, self._total, self._quiet = name, total, quiet
         self._terminal = sys.stderr.isatty()
-        self._done, self._last_print = done, 0.0
+        self._last_print = 0.0
         self._mark = (time.monotonic(), done)
         self.steps_per_second = 0.0
 
-    def restart_clock(self) -> None:
-        """Leaves the time since the last update (an evaluation, a save) out of the speed."""
-        self._mark = (time.monotonic(), self._done)
+    def restart_clock(self, done: int) -> None:
+        """Leaves what happened since the last update (steps up to `done`, an evaluation) out of the speed."""
+        self._mark = (time.monotonic(), done)
 
     def update(self, done: int, **values: float) -> None:
         """Shows how far things are; values are shown by name."""
@@ -30,7 +30,7 @@ class Progress:
             latest = (done - self._mark[1]) / max(now - self._mark[0], 1e-9)
             # The first measurement includes compilation, so the newest counts as much as all before it.
             self.steps_per_second = latest if not self.steps_per_second else (latest + self.steps_per_second) / 2
-        self._mark, self._done = (now, done), done
+        self._mark = (now, done)
         finished = done >= self._total
         if self._quiet or not (self._terminal or finished or now - self._last_print > self.LOG_SECONDS):
             return

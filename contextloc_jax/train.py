@@ -158,7 +158,7 @@ def train(
                 writer.write_scalars(step, {"validation/average_mAP": metric})
                 progress.note(f"step {step}: validation average mAP {metric:.3f}")
             checkpoints.save(step, host, about, metric)
-            progress.restart_clock()
+            progress.restart_clock(step)
     checkpoints.wait()
     return parallel.to_host(state)
 
