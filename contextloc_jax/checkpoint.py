@@ -1,10 +1,12 @@
 """Orbax checkpoints: the newest ones and the best, each with all a run needs to go on or to be evaluated.
 
 A checkpoint holds two items: `state` (arrays: step, params, batch_stats, opt_state) and `about` (JSON: regression
-statistics, class names, config, a digest of the parameters, so that silently damaged arrays are noticed).
+statistics, class names, config, and a digest of everything, so that silent damage is noticed).
 """
 
+import contextlib
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from contextloc_jax.errors import InputError
 
 METRIC = "average_mAP"
+USE_ANOTHER = "use another checkpoint (--checkpoint=latest|STEP)"
 
 
 class Checkpoints:
@@ -26,7 +29,7 @@ class Checkpoints:
         self.directory = Path(workdir).resolve() / "checkpoints"
 
         def metric(metrics):
-            return metrics[METRIC]
+            return metrics.get(METRIC, -np.inf)
 
         best = policies.BestN(get_metric_fn=metric, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
@@ -37,12 +40,13 @@ class Checkpoints:
         )
         if read_only and not self.directory.is_dir():
             raise InputError(f"{self.directory}: no checkpoints here; train first, or point --workdir at a trained run")
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        with _damage_is_one_line(self.directory, "move the folder of the damaged step away"):
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(self, step: int, state: Any, about: dict, metric: float | None) -> None:
         """Starts saving a host tree; returns before it is on disk. metric: validation mAP, None where not measured."""
         state = nested_arrays(state)
-        about = about | {"digest": digest(state)}
+        about = about | {"digest": digest(state, about)}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
         self._manager.save(step, args=items, metrics=None if metric is None else {METRIC: metric})
 
@@ -62,7 +66,7 @@ class Checkpoints:
         if which == "best":
             best = self._manager.best_step()
             return max(steps) if best is None else best
-        if not which.isdigit() or int(which) not in steps:
+        if not which.isdecimal() or int(which) not in steps:
             raise InputError(
                 f"--checkpoint={which}: not in {self.directory}; expected best, latest or one of {sorted(steps)}"
             )
@@ -78,21 +82,30 @@ class Checkpoints:
         return metrics[METRIC] if metrics else None
 
     def about(self, step: int) -> dict:
-        """Regression statistics, class names and config of a checkpoint."""
-        return self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+        """Regression statistics, class names and config of a checkpoint. InputError: damaged."""
+        with _damage_is_one_line(self.directory / str(step) / "about"):
+            return dict(self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"])
 
     def restore(self, step: int) -> dict:
-        """The state of a checkpoint as nested dicts of NumPy arrays, its digest verified."""
+        """The state of a checkpoint as nested dicts of NumPy arrays, its digest verified. InputError: damaged."""
         path = self.directory / str(step) / "state"
-        with ocp.PyTreeCheckpointer() as reader:
+        with _damage_is_one_line(path), ocp.PyTreeCheckpointer() as reader:
             leaves = reader.metadata(path).item_metadata.tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), leaves)
             state = reader.restore(path, restore_args=as_numpy)
-        if digest(state) != self.about(step)["digest"]:
-            raise InputError(
-                f"{path}: arrays differ from what was saved; use another checkpoint (--checkpoint=latest|STEP)"
-            )
+        about = self.about(step)
+        if about.pop("digest", None) != digest(state, about):
+            raise InputError(f"{path.parent}: differs from what was saved; {USE_ANOTHER}")
         return state
+
+
+@contextlib.contextmanager
+def _damage_is_one_line(path: Path, mend: str = USE_ANOTHER):
+    """Orbax meets a lost, cut or changed file with whatever that leads to, bare Exceptions among them."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{path}: damaged, cannot be read ({type(error).__name__}); {mend}") from error
 
 
 def nested_arrays(tree: Any) -> dict:
@@ -116,11 +129,11 @@ def like(example: Any, nested: dict) -> Any:
     return jax.tree.map_with_path(lambda path, _: found[_path(path)], example)
 
 
-def digest(nested: dict) -> str:
-    """sha256 over the names and bytes of nested arrays."""
-    total = hashlib.sha256()
+def digest(nested: dict, about: dict) -> str:
+    """sha256 over the names, types, shapes and bytes of nested arrays, and over what is said about them."""
+    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for path, array in sorted(traverse_util.flatten_dict(nested).items()):
-        total.update("/".join(path).encode())
+        total.update(f"{path}{array.dtype.name}{array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
 
