@@ -30,8 +30,10 @@ def moments(x: jax.Array, weight: jax.Array, axis_name: str | None) -> Moments:
     count = jnp.sum(weight)
     mean = jnp.tensordot(weight, rows, 1) / count
     variance = jnp.tensordot(weight, jnp.square(rows - mean), 1) / count
-    if axis_name is None or jax.lax.axis_size(axis_name) == 1:
+    if axis_name is None:
         return Moments(count, mean, variance)
+    if jax.lax.axis_size(axis_name) == 1:
+        return Moments(*jax.lax.psum((count, mean, variance), axis_name))  # the same, known to be replicated
     counts, means, variances = _gather((count, mean, variance), axis_name)
     total = jnp.sum(counts)
     mean = jnp.tensordot(counts, means, 1) / total
