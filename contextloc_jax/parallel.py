@@ -30,8 +30,8 @@ class Parallel:
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raises InputError unless every device gets equally many videos."""
-        lower = batch_size // self.num_devices * self.num_devices
-        if lower != batch_size or not batch_size:
+        lower = max(0, batch_size // self.num_devices * self.num_devices)
+        if lower != batch_size or not lower:
             nearest = [str(size) for size in (lower, lower + self.num_devices) if size > 0]
             raise InputError(
                 f"config.batch_size is {batch_size}, which {self.num_devices} devices cannot share equally; "

@@ -1,0 +1,89 @@
+"""What three train steps and an evaluation give on this process's devices; as a script, on virtual ones.
+
+XLA_FLAGS=--xla_force_host_platform_device_count=4 python -m tests.virtual_devices FILE CASE ... writes FILE (.npz).
+"""
+
+import functools
+import sys
+
+import jax
+import numpy as np
+
+from contextloc_jax.losses import LossWeights
+from contextloc_jax.model import ContextLoc
+from contextloc_jax.optimizer import learning_rate_schedule, sgd
+from contextloc_jax.parallel import AXIS, Parallel
+from contextloc_jax.predict import Predictor
+from contextloc_jax.train import initial_state, make_train_step
+from input_pipeline import factories
+from input_pipeline.batching import EvaluationBatches, TrainingBatches, align_by_stride
+from input_pipeline.labels import LabelRules
+from tests.tiny_runs import CLASSES, tiny_source
+
+VIDEOS, STEPS = 8, 3
+ALIGN = align_by_stride(8, 64)
+# Name: fields of the model. 'plain' has neither dropout nor statistics of a device.
+MODELS = {
+    "plain": {"head_dropout": 0.0, "norm_axis": AXIS},
+    "dropout": {"head_dropout": 0.5, "gcn_dropout": 0.5, "norm_axis": AXIS},
+    "per replica": {"head_dropout": 0.0, "norm_axis": None},
+}
+KINDS = ("shard_map", "pmap")
+CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") for kind in KINDS]
+
+
+@functools.cache
+def training_batches():
+    """The first STEPS batches of VIDEOS videos."""
+    batches = TrainingBatches(
+        tiny_source("train", VIDEOS), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
+        batch_size=VIDEOS, seed=0, align=ALIGN, visits_per_epoch=STEPS, centers=(1, 2, 1),
+    )  # fmt: skip
+    return [batches.batch(step)[1] for step in range(STEPS)]
+
+
+def tiny_model(name: str) -> ContextLoc:
+    return ContextLoc(len(CLASSES), 4, 4, **MODELS[name])
+
+
+def run_steps(name: str, kind: str, seed=0, batches=None) -> dict[str, np.ndarray]:
+    """Scalars of every step [STEPS] and the last state, by name."""
+    model, rate = tiny_model(name), learning_rate_schedule(0.1, (1,), 0.5, 2)
+    optimizer, parallel = sgd(rate, 0.9, 5e-4), Parallel(kind)
+    step = parallel.compile_step(make_train_step(model, optimizer, rate, LossWeights(), seed))
+    batches = batches or training_batches()
+    state, history = parallel.replicate(initial_state(model, optimizer, batches[0], seed=0)), []
+    for batch in batches:
+        state, scalars = step(state, parallel.shard(batch))
+        history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
+    found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
+    leaves = jax.tree.leaves_with_path(parallel.to_host(state))
+    return found | {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def run_evaluation(kind: str) -> dict[str, np.ndarray]:
+    """Scores of five videos, which four devices cannot share equally, by video and name."""
+    source, parallel = tiny_source("test", 5), Parallel(kind)
+    batches = EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=parallel.num_devices)
+    model = tiny_model("plain")
+    variables = initial_state(model, sgd(lambda step: 0.1, 0.9, 0.0), training_batches()[0], seed=0).variables
+    stats = np.array([[0.1, 0.2], [2.0, 3.0]])
+    numbered = (batches.batch(number) for number in range(len(batches)))
+    found = Predictor(parallel, model)(variables, numbered, factories.video_facts(source), stats)
+    return {
+        f"{video.video_id}.{name}": getattr(video, name)
+        for video in found
+        for name in ("activity", "completeness", "regression")
+    }
+
+
+def run(case: str) -> dict[str, np.ndarray]:
+    """One of CASES, by '<case>: <name>'."""
+    name, kind = case.rsplit(" ", 1)
+    found = run_evaluation(kind) if name == "evaluation" else run_steps(name, kind)
+    return {f"{case}: {key}": value for key, value in found.items()}
+
+
+if __name__ == "__main__":
+    path, *cases = sys.argv[1:]
+    np.savez(path, devices=jax.device_count(), **{key: value for case in cases for key, value in run(case).items()})
