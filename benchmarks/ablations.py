@@ -1,0 +1,70 @@
+"""Runs every row of configs/ablations.py with several seeds and writes the table docs/ablations.md.
+
+A run that finished is not run again, so the sweep can be stopped and started. Usage:
+python -m benchmarks.ablations --workdir=runs/ablations --seeds=0,1,2
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from configs.ablations import ROWS
+
+COLUMNS = ("0.3", "0.5", "0.7", "average")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", default="runs/ablations")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--output", default="docs/ablations.md")
+    arguments = parser.parse_args()
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    results = {
+        name: [run(name, seed, Path(arguments.workdir) / f"{name}_{seed}") for seed in seeds] for name in ROWS
+    }
+    Path(arguments.output).write_text(table(results, seeds))
+    print(f"wrote {arguments.output}")
+
+
+def run(name: str, seed: int, workdir: Path) -> dict:
+    """metrics.json of one row and seed; trained first where it is not there."""
+    metrics = workdir / "metrics.json"
+    if not metrics.exists():
+        print(f"{name}, seed {seed}", flush=True)
+        data_dir = workdir.parent / "tfds"
+        flags = [f"--config=configs/ablations.py:{name}", f"--workdir={workdir}", f"--config.seed={seed}"]
+        subprocess.run([sys.executable, "main.py", *flags, f"--config.data.data_dir={data_dir}"], check=True)
+    return json.loads(metrics.read_text())
+
+
+def table(results: dict[str, list[dict]], seeds: list[int]) -> str:
+    """Markdown: a row an ablation, mean +- standard deviation over seeds, in percent."""
+    lines = [
+        "# Ablations on `shoulder`",
+        "",
+        f"mAP in percent on the test people, mean ± standard deviation over the training seeds {seeds}; the data are the",
+        "same for all. Made by `make ablations`; figures as they fell. The rows are defined in `configs/ablations.py`.",
+        "",
+        "| model | " + " | ".join(f"mAP@{c}" if c != "average" else "average 0.3..0.7" for c in COLUMNS) + " |",
+        "|---|" + "---|" * len(COLUMNS),
+    ]
+    for name, runs in results.items():
+        cells = [cell([value(metrics, column) for metrics in runs]) for column in COLUMNS]
+        lines.append(f"| {ROWS[name][0]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def value(metrics: dict, column: str) -> float:
+    return metrics["average_mAP"] if column == "average" else metrics["mAP"][column]
+
+
+def cell(values: list[float]) -> str:
+    return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
+
+
+if __name__ == "__main__":
+    main()
