@@ -7,6 +7,7 @@ import numpy as np
 
 from contextloc_jax.batch import Scores
 from contextloc_jax.model import ContextLoc
+from tests.compiling import quickly_compiled
 from tests.random_videos import CENTERS, CLASSES, NODES, SNIPPETS, WIDTH, padded_batch, random_variables
 from tests.reference_model import Video
 
@@ -35,11 +36,6 @@ def variables_of(name, dtype="float64"):
     video = Video(np.ones((2, WIDTH)), np.zeros((1, 3, 2), int), np.ones(1), np.zeros((CENTERS, 21), int))
     with jax.enable_x64(dtype == "float64"):
         return random_variables(model_of(name, dtype), padded_batch([video], dtype=dtype))
-
-
-def quickly_compiled(function):
-    """For formulas rather than speed: half of the compiler's time is saved."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from contextloc_jax.batch import BACKGROUND, FOREGROUND, INCOMPLETE, Scores, Targets
 from contextloc_jax.losses import LossWeights, activity_loss, completeness_loss, losses, regression_loss
 from tests import reference_model as reference
+from tests.compiling import quickly_compiled
 from tests.finite_differences import assert_gradients
 from tests.random_videos import largest_difference, properties
 
@@ -46,10 +47,10 @@ def expected_losses(scores, targets, layout):
     return reference.losses(rows, targets, foreground, background, (0.3, 0.7))
 
 
-compiled = jax.jit(losses, static_argnums=2)
+compiled = quickly_compiled(losses, static_argnums=2)
 
 
-@jax.jit
+@quickly_compiled
 def gradient_of_total(scores, targets):
     return jax.grad(lambda s: losses(s, targets, LossWeights()).total)(scores)
 
@@ -68,7 +69,7 @@ def test_losses_are_the_reference(layout, seed):
 def test_gradients_are_the_slopes_of_the_reference(layout):
     scores, targets = draw(9, layout)
     with jax.enable_x64(True):
-        gradients = jax.grad(lambda s: compiled(s, targets, weights_of(layout)).total)(scores)
+        gradients = quickly_compiled(jax.grad(lambda s: losses(s, targets, weights_of(layout)).total))(scores)
     assert_gradients(lambda s: expected_losses(Scores(*s), targets, layout)[3], scores, gradients)
 
 
@@ -85,8 +86,8 @@ def test_shares_of_devices_add_up_to_the_loss(layout, devices):
         return summed.total, summed
 
     with jax.enable_x64(True):
-        gradients, found = jax.jit(jax.grad(total_of_shares, has_aux=True))(scores)
-        whole = jax.jit(jax.grad(lambda s: losses(s, targets, weights).total))(scores)
+        gradients, found = quickly_compiled(jax.grad(total_of_shares, has_aux=True))(scores)
+        whole = quickly_compiled(jax.grad(lambda s: losses(s, targets, weights).total))(scores)
     assert np.allclose(found, expected_losses(scores, targets, layout), rtol=1e-12, atol=1e-14)
     assert largest_difference(gradients, whole) < 1e-12
 

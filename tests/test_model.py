@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contextloc_jax.losses import LossWeights, losses
 from contextloc_jax.model import ContextLoc
 from tests import reference_model as reference
+from tests.compiling import quickly_compiled
 from tests.finite_differences import assert_gradients
 from tests.random_videos import (
     CLASSES,
@@ -19,6 +20,7 @@ from tests.random_videos import (
     padded_batch,
     properties,
     random_targets,
+    random_variables,
     videos,
 )
 from tests.small_models import (
@@ -28,7 +30,6 @@ from tests.small_models import (
     in_float64,
     model_of,
     padded64,
-    quickly_compiled,
     rows_of,
     score,
     variables_of,
@@ -138,6 +139,21 @@ def test_graph_dropout_reaches_both_branches_by_the_key_of_the_video(pair):
     assert all(largest_difference(a, b) > 0.01 for a, b in zip(crossed, found, strict=True))
     in_other_company = dropped("P-GCN", [pair[1], pair[1]], KEYS[::-1], head_dropout=0.0)
     assert largest_difference([part[0] for part in in_other_company], [part[1] for part in found]) < 1e-5
+
+
+def test_branches_drop_by_draws_of_their_own():
+    """Both branches made equal: without dropout they agree, with it they do not."""
+    settings = {"boundary_segments": False, "head_dropout": 0.0}
+    model = model_of("P-GCN", "float32", **settings)
+    video = padded_batch([full_video(np.random.default_rng(0))])
+    params = dict(random_variables(model, video)["params"])
+    params["activity_graph"] = params["completeness_graph"]
+    head = params["completeness_head"]
+    params["activity_head"] = {name: np.concatenate([a, a[..., :1]], axis=-1) for name, a in head.items()}
+    run = compiled_with_dropout("P-GCN", **settings)
+    for keys, same in ((None, True), (KEYS[:1], False)):
+        found, _ = run({"params": params}, video, keys)
+        assert (largest_difference(found.activity[..., :CLASSES], found.completeness) < 1e-5) == same
 
 
 # Parameters and types

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.normalization import BatchNorm, Moments, moments
+from tests.compiling import quickly_compiled
 from tests.finite_differences import assert_gradients
 from tests.random_videos import largest_difference, properties
 from tests.reference_model import batch_norm
@@ -95,7 +96,7 @@ def test_devices_that_share_an_axis_have_the_moments_of_all(devices):
 
     def shared(axis_name):
         split = [a.reshape(devices, -1, *a.shape[1:]) for a in (x, counts)]
-        return jax.jit(jax.vmap(lambda x, n: moments(x, n, axis_name), axis_name="data"))(*split)
+        return quickly_compiled(jax.vmap(lambda x, n: moments(x, n, axis_name), axis_name="data"))(*split)
 
     rows = np.repeat(x.reshape(-1, FEATURES), counts.ravel().astype(int), axis=0)
     expected = Moments(np.float64(len(rows)), rows.mean(axis=0), rows.var(axis=0))
@@ -112,7 +113,7 @@ def test_devices_that_share_an_axis_have_the_moments_of_all(devices):
 def test_a_mean_far_above_the_deviation_costs_no_digits():
     rng = np.random.default_rng(0)
     x = (1000 + 0.1 * rng.standard_normal((2, 400, 3))).astype(np.float32)
-    devices = jax.jit(jax.vmap(lambda x: moments(x[None], jnp.ones((1, 400)), "data"), axis_name="data"))(x)
+    devices = quickly_compiled(jax.vmap(lambda x: moments(x[None], jnp.ones((1, 400)), "data"), axis_name="data"))(x)
     for found in (moments(x, jnp.ones((2, 400)), None), jax.tree.map(lambda a: a[0], devices)):
         expected = x.astype(np.float64).reshape(-1, 3).var(axis=0)
         assert largest_difference(found.variance, expected) < 2e-3
@@ -139,7 +140,7 @@ def test_gradients_reach_through_the_batch_statistics(shared):
 
         return jnp.sum(jax.vmap(device, axis_name="data")(x, counts, toward))
 
-    assert_gradients(slow, (x, params), in_float64(jax.jit(jax.grad(fast, argnums=(0, 1))), x, params))
+    assert_gradients(slow, (x, params), in_float64(quickly_compiled(jax.grad(fast, argnums=(0, 1))), x, params))
 
 
 def test_initial_values_and_one_lone_row():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contextloc_jax.proposal_nets import PGCN, NonLocal, cosine, dropout, edge_weights, no_relations
 from input_pipeline.neighbors import tree_hops
+from tests.compiling import quickly_compiled
 from tests.finite_differences import assert_gradients
 from tests.random_videos import largest_difference, properties
 from tests.reference_model import graph_network, nonlocal_network
@@ -54,7 +55,7 @@ def params_of(name):
 def compiled(name):
     if name == "none":
         return lambda params, *graph: no_relations(*map(jnp.asarray, graph), None)
-    return jax.jit(lambda params, *graph: NETS[name].apply({"params": params}, *graph, None))
+    return quickly_compiled(lambda params, *graph: NETS[name].apply({"params": params}, *graph, None))
 
 
 def apply(name, *graph):
@@ -119,6 +120,16 @@ def test_rows_shared_between_trees_are_the_same_trees(seed):
     assert largest_difference(shared, apply("pgcn", *inputs(x, trees))) < 1e-13
 
 
+@functools.cache
+def compiled_gradients(name):
+    """Of the output's sum weighted by `toward`, for the parameters and for x."""
+
+    def weighted(params, x, toward, *graph):
+        return jnp.sum(NETS[name].apply({"params": params}, x, *graph, None)[0] * toward)
+
+    return quickly_compiled(jax.grad(weighted, argnums=(0, 1)))
+
+
 @pytest.mark.parametrize("name", ["pgcn", "nonlocal"])
 @pytest.mark.parametrize("seed", range(4))
 def test_gradients_are_the_slopes_of_the_reference(name, seed):
@@ -126,15 +137,12 @@ def test_gradients_are_the_slopes_of_the_reference(name, seed):
     toward = np.random.default_rng(seed).standard_normal((CENTERS, 2 * FEATURES))
     params = params_of(name)
 
-    def fast(params, x):
-        return jnp.sum(compiled(name)(params, x, *inputs(x, trees)[1:])[0] * toward)
-
     def slow(arguments):
         params, x = arguments
         return sum(REFERENCES[name](params, x[0], tree) @ t for tree, t in zip(trees, toward, strict=True))
 
     with jax.enable_x64(True):
-        gradients = jax.grad(fast, argnums=(0, 1))(params, x)
+        gradients = compiled_gradients(name)(params, x, toward, *inputs(x, trees)[1:])
     assert_gradients(slow, (params, x), gradients)
 
 
@@ -155,7 +163,7 @@ def test_a_zero_node_has_no_edge_and_a_finite_gradient():
 
 def test_parameters_and_their_initial_values():
     x, trees = np.zeros((1, NODES, 300), np.float32), draw_graph(0)[1]
-    graph = jax.jit(PGCN(16).init)(jax.random.key(0), *inputs(x, trees), None)["params"]
+    graph = quickly_compiled(PGCN(16).init)(jax.random.key(0), *inputs(x, trees), None)["params"]
     shapes = {"first": {"kernel": (300, 16), "bias": (16,)}, "second": {"kernel": (16, 300), "bias": (300,)}}
     assert jax.tree.map(np.shape, graph) == shapes
     for layer, bound in (("first", 1 / 4), ("second", 300**-0.5)):
@@ -166,7 +174,7 @@ def test_parameters_and_their_initial_values():
 
 def test_nonlocal_starts_as_the_identity():
     x, trees = draw_graph(1)
-    variables = jax.jit(NonLocal(HIDDEN).init)(jax.random.key(0), *inputs(x, trees), None)
+    variables = quickly_compiled(NonLocal(HIDDEN).init)(jax.random.key(0), *inputs(x, trees), None)
     found = NonLocal(HIDDEN).apply(variables, *inputs(x, trees), None)[0]
     expected = np.concatenate([x[0, trees[:, 0]]] * 2, axis=1)
     assert np.allclose(found, expected, rtol=1e-6)
@@ -180,7 +188,7 @@ def test_nonlocal_attention_follows_the_affinity():
     linear = {"kernel": eye, "bias": zero}
     params = {"query": {"kernel": 0 * eye, "bias": np.array([0, -50.0])}, "key": linear, "value": linear}
     graph = (x, *inputs(x, np.full((1, 21), 2))[1:3], np.array([[False, True, True, False]]))
-    net = jax.jit(NonLocal(2).apply)
+    net = quickly_compiled(NonLocal(2).apply)
     found = net({"params": params | {"output": linear}}, *graph, None)
     assert np.allclose(found[0, 0], [4 + 2, 5 + 3, 4, 5])  # node 1 has the smallest second entry of the unmasked
     params["query"]["bias"] = zero
@@ -191,7 +199,7 @@ def test_nonlocal_attention_follows_the_affinity():
 # Dropout
 
 
-drop = jax.jit(dropout, static_argnums=1)
+drop = quickly_compiled(dropout, static_argnums=1)
 
 
 def test_dropout_keeps_its_share_and_scales_what_it_keeps():
@@ -211,11 +219,10 @@ def test_no_dropout_without_keys_or_rate(rate, keys):
 
 def test_a_video_drops_by_its_own_key_wherever_it_stands():
     x = np.random.default_rng(0).standard_normal((3, 4, 50)).astype(np.float32)
-    keys = jax.random.split(jax.random.key(7), 3)
-    together = drop(x, 0.5, keys)
-    assert np.array_equal(drop(x[[2, 0]], 0.5, keys[np.array([2, 0])]), together[np.array([2, 0])])
-    assert np.array_equal(drop(x[1:2], 0.5, keys[1:2])[0], together[1])
-    masks = np.asarray(together) == 0
+    keys, elsewhere = jax.random.split(jax.random.key(7), 3), np.array([2, 0])
+    together = np.asarray(drop(x, 0.5, keys))
+    assert np.array_equal(drop(x[elsewhere], 0.5, keys[elsewhere]), together[elsewhere])
+    masks = together == 0
     assert not np.array_equal(masks[0], masks[1]) and not np.array_equal(masks[0][0], masks[0][1])
 
 
@@ -229,7 +236,7 @@ def test_pgcn_drops_hidden_units_between_its_layers():
         "first": {"kernel": np.eye(width), "bias": np.arange(1.0, width + 1)},
         "second": {"kernel": np.eye(width), "bias": np.full(width, 5.0)},
     }
-    net = jax.jit(PGCN(width, 0.7).apply)
+    net = quickly_compiled(PGCN(width, 0.7).apply)
     plain = net({"params": params}, *inputs(x, trees), None)[0, 0]
     hidden = np.arange(1, width + 1) + x[0, 0]
     assert np.allclose(plain[:width], hidden + 5) and np.allclose(plain[width:], x[0, 0])
