@@ -1,4 +1,4 @@
-"""contextloc_jax on the command line: train, evaluate, prepare and more (README.md shows them all).
+"""contextloc_jax on the command line: train, evaluate, score, fuse and more (README.md shows them all).
 
 python main.py --config=configs/shoulder.py --workdir=runs/shoulder
 """
@@ -16,19 +16,54 @@ from ml_collections import config_flags
 from contextloc_jax.errors import InputError
 
 FLAGS = flags.FLAGS
-MODES = ("train", "evaluate", "prepare")
+MODES = {  # the flags each needs and those it may have, beside --workdir, --config and --checkpoint
+    "train": (("config",), ()),
+    "evaluate": (("config",), ()),
+    "prepare": (("config",), ()),
+    "score": (("detections", "annotations", "protocol"), ("subset",)),
+    "compare": (("runs",), ("protocol",)),
+    "fuse": (("streams",), ("protocol",)),
+}
 config_flags.DEFINE_config_file("config", None, "A file of configs/, e.g. configs/shoulder.py.", lock_config=True)
-flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 flags.DEFINE_string("workdir", None, "The folder of the run: results are written there.", required=True)
 flags.DEFINE_string("checkpoint", "best", "Which checkpoint to restore: best, latest or a step.")
+flags.DEFINE_string("detections", None, "score: a file of detections, ActivityNet's .json or .csv.")
+flags.DEFINE_string("annotations", None, "score: a file of annotations, ActivityNet's JSON or THUMOS14's flat form.")
+flags.DEFINE_string("protocol", None, "score, compare, fuse: thumos14 or activitynet.")
+flags.DEFINE_string("subset", None, "score: the annotated subset to evaluate (default: what the protocol evaluates).")
+flags.DEFINE_string("runs", None, "compare: two evaluated or scored workdirs, A,B.")
+flags.DEFINE_string("streams", None, "fuse: evaluated workdirs with weights, rgb=DIR:1,flow=DIR:1.2.")
 
 
 def run(mode: str) -> None:
     """Imports what the mode needs, and no more, and runs it."""
+    workdir = FLAGS.workdir
+    match mode:
+        case "score":
+            from contextloc_jax import score_commands
+            from input_pipeline import annotations
+
+            score_commands.score(
+                workdir, FLAGS.detections, FLAGS.annotations, FLAGS.protocol, FLAGS.subset, annotations
+            )
+        case "compare":
+            from contextloc_jax import score_commands
+
+            score_commands.compare(workdir, FLAGS.runs, FLAGS.protocol)
+        case "fuse":
+            from contextloc_jax import score_commands
+
+            score_commands.fuse(workdir, FLAGS.streams, FLAGS.protocol)
+        case _:
+            run_on_dataset(mode, FLAGS.config, workdir)
+
+
+def run_on_dataset(mode: str, config, workdir: str) -> None:
+    """The modes that read a dataset by its configuration, and therefore import TensorFlow and jax."""
     from contextloc_jax import commands
     from input_pipeline import factories as inputs
 
-    config, workdir = FLAGS.config, FLAGS.workdir
     match mode:
         case "train":
             from clu.metric_writers import SummaryWriter
@@ -40,11 +75,44 @@ def run(mode: str) -> None:
             commands.prepare(config, workdir, inputs)
 
 
+def parse(arguments: list[str]) -> list[str]:
+    """absl's parser, but every mistake is one line and exit code 2."""
+    try:
+        return FLAGS(arguments)
+    except (AttributeError, KeyError) as error:  # of ml_collections, for --config.no_such_key=...
+        while error.args and isinstance(error.args[0], Exception):
+            error = error.args[0]
+        refuse(f"--config.KEY=VALUE: the configuration has no such key: {error.args[0] if error.args else error}")
+    except flags.Error as error:
+        first, *more = str(error).splitlines()  # more: a traceback, which ends with what went wrong
+        refuse(" ".join([first, *more[-1:]]))
+
+
+def check_flags(mode: str, rest: list[str]) -> None:
+    """Refuses a command line whose flags do not fit its mode."""
+    if rest:
+        refuse(f"{rest[0]!r} is no flag: every argument starts with --")
+    needed, optional = MODES[mode]
+    for name in needed:
+        if FLAGS[name].value is None:
+            refuse(f"--mode={mode} needs --{name}: {FLAGS[name].help.removeprefix(f'{mode}: ')}")
+    for name in sorted({name for both in MODES.values() for flag_names in both for name in flag_names} - {"config"}):
+        if name not in (*needed, *optional) and FLAGS[name].value is not None:
+            refuse(f"--{name} is not for --mode={mode}")
+    try:
+        _ = FLAGS.config and FLAGS.config.keys  # a file that did not load says so when it is first used
+    except OSError as error:
+        refuse(f"--config: {str(error).splitlines()[-1]}")
+
+
+def refuse(message: str) -> None:
+    """Ends the program: a command line that cannot be meant."""
+    print(f"usage error: {' '.join(message.split()).rstrip('.')}; --help lists all flags", file=sys.stderr)
+    sys.exit(2)
+
+
 def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag: every argument starts with --")
-    if FLAGS.config is None:
-        raise app.UsageError(f"--mode={FLAGS.mode} needs --config=configs/NAME.py")
+    check_flags(FLAGS.mode, arguments[1:])
     logging.set_verbosity(logging.ERROR)  # libraries' advice to developers
     try:
         run(FLAGS.mode)
@@ -53,4 +121,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse)

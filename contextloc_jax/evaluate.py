@@ -9,9 +9,11 @@ from contextloc_jax.batch import Detections, GroundTruth, VideoScores
 from contextloc_jax.detection_files import save_scores, write_activitynet
 from contextloc_jax.detections import detect
 from contextloc_jax.json_file import write_whole
-from contextloc_jax.metrics import evaluate, format_table
+from contextloc_jax.metrics import evaluate
 from contextloc_jax.report import write_report
 from contextloc_jax.scalar_log import read_curves
+from contextloc_jax.score_tables import precision_table
+from contextloc_jax.significance import intervals
 
 
 class DetectionSettings(NamedTuple):
@@ -33,6 +35,14 @@ def measure(scores: Sequence[VideoScores], ground_truth: GroundTruth, settings: 
     return evaluate(find(scores, ground_truth.labels, settings), ground_truth, settings.protocol)
 
 
+def assess(detections: Detections, ground_truth: GroundTruth, protocol: str, identity: str) -> dict:
+    """The content of metrics.json, with the interval of every mAP. identity: content hash of the evaluated data."""
+    return evaluate(detections, ground_truth, protocol) | {
+        "interval": intervals(detections, ground_truth, protocol),
+        "data": {"identity": identity},
+    }
+
+
 def write_results(
     workdir: str | Path,
     scores: Sequence[VideoScores],
@@ -47,12 +57,25 @@ def write_results(
     """
     workdir = Path(workdir)
     detections = find(scores, ground_truth.labels, settings)
-    metrics = evaluate(detections, ground_truth, settings.protocol) | {"data": {"identity": identity}}
+    metrics = assess(detections, ground_truth, settings.protocol, identity)
     save_scores(workdir / "scores.npz", scores, ground_truth)
     write_activitynet(workdir / "detections.json", detections)
-    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
-    write_whole(workdir / "metrics.json", text.encode())
-    write_report(workdir / "report.html", detections, ground_truth, metrics, read_curves(workdir), title)
-    print(format_table(metrics))
+    write_assessed(workdir, detections, ground_truth, metrics, title, read_curves(workdir))
+    print(precision_table(metrics))
     print(f"report: {workdir / 'report.html'}")
     return metrics
+
+
+def write_assessed(
+    workdir: Path, detections: Detections, ground_truth: GroundTruth, metrics: dict, title: str, curves: dict
+) -> None:
+    """Leaves metrics.json and report.html in workdir, whoever made the detections."""
+    write_json(workdir / "metrics.json", metrics)
+    low, high = metrics["interval"]["average_mAP"]
+    facts = {f"{metrics['interval']['level']:.0%} interval of average mAP": f"{low:.3f}–{high:.3f}"}
+    write_report(workdir / "report.html", detections, ground_truth, metrics, curves, title, facts)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes one of the JSON files of a workdir, whole or not at all; the same content gives the same bytes."""
+    write_whole(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
