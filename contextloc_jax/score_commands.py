@@ -31,6 +31,7 @@ FUSED_SETTINGS = {  # the authors'
     "thumos14": DetectionSettings("thumos14", top_k=2000, nms_tiou=FUSED_NMS_TIOU, nms="hard"),
     "activitynet": DetectionSettings("activitynet", top_k=100, nms_tiou=0.4, nms="hard"),
 }
+LEAST_VIDEOS = 10  # to conclude from: with 2 the bootstrap calls every other chance difference real, with 10 one in 12
 STREAMS_FORM = "expected --streams=NAME=DIR:WEIGHT,..., such as rgb=runs/rgb:1,flow=runs/flow:1.2"
 
 
@@ -88,6 +89,8 @@ def compare(workdir: str, runs: str, protocol: str | None) -> None:
     check_same_ground_truth(*truths, (names[0], names[1]))
     found = [read_detections(folder / DETECTIONS) for folder in folders]
     comparison = significance.compare(*found, truths[0], protocol)
+    if len(truths[0].video_ids) < LEAST_VIDEOS:
+        comparison["conclusion"] = "too few videos to tell"
     write_json(_make_workdir(workdir) / "comparison.json", comparison)
     print(significance.format_comparison(comparison, (names[0], names[1])))
     print(_verdict(comparison, names))
@@ -224,7 +227,9 @@ def _verdict(comparison: dict, names: Sequence[str]) -> str:
     low, high = (100 * bound for bound in whole["interval"])
     gap = f"{100 * abs(whole['difference']):.2f} points of average mAP"
     interval = f"{comparison['level']:.0%} interval of the difference: {low:+.2f} to {high:+.2f}"
-    if comparison["conclusion"] == "no difference shown":
+    if comparison["conclusion"] == "too few videos to tell":
+        text = f"The runs differ by {gap}; fewer than {LEAST_VIDEOS} videos cannot tell that from chance."
+    elif comparison["conclusion"] == "no difference shown":
         text = f"The runs differ by {gap}, no more than chance may bring about ({interval}); call neither better."
     else:
         better, worse = (names[1], names[0]) if whole["difference"] > 0 else (names[0], names[1])

@@ -24,23 +24,24 @@ from input_pipeline import annotations
 
 ROOT = Path(__file__).parent.parent
 LABELS = ["jump", "run"]
-VIDEOS = [f"v{i}" for i in range(6)]
+NUM_VIDEOS = 12
+VIDEOS = [f"v{i}" for i in range(NUM_VIDEOS)]
 EVALUATE_FILES = {"scores.npz", "detections.json", "metrics.json", "report.html"}
 SCORE_FILES = {"detections.json", "diagnosis.json", "ground_truth.npz", "metrics.json", "report.html"}
 
 
 def truth(labels=LABELS, shift=0.0) -> GroundTruth:
-    """Two instances in each of six videos of 100 s."""
-    video = np.repeat(np.arange(6), 2)
-    start = np.tile([10.0, 60.0], 6) + video + shift
-    return GroundTruth(VIDEOS, np.full(6, 100.0), labels, video, np.tile([0, 1], 6), np.stack([start, start + 20], 1))
+    """Two instances in each video of 100 s."""
+    video, label = np.repeat(np.arange(NUM_VIDEOS), 2), np.tile([0, 1], NUM_VIDEOS)
+    start = np.tile([10.0, 60.0], NUM_VIDEOS) + video + shift
+    return GroundTruth(VIDEOS, np.full(NUM_VIDEOS, 100.0), labels, video, label, np.stack([start, start + 20], 1))
 
 
-def scores(seed: int, skill: float, num_proposals: int = 30) -> list[VideoScores]:
+def scores(seed: int, skill: float, num_proposals: int = 30, num_videos: int = NUM_VIDEOS) -> list[VideoScores]:
     """Random proposals (the same for every seed), of which those near an instance score higher by `skill`."""
     spans, noise = np.random.RandomState(0), np.random.RandomState(seed)
     videos = []
-    for v, name in enumerate(VIDEOS):
+    for v, name in enumerate(VIDEOS[:num_videos]):
         start = spans.uniform(0, 0.7, num_proposals)
         proposals = np.stack([start, start + spans.uniform(0.1, 0.3, num_proposals)], axis=1)
         activity = noise.standard_normal((num_proposals, 3)).astype(np.float32)
@@ -82,7 +83,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def found(tmp_path) -> str:
-    """Detections of the six videos, in a file."""
+    """Detections of all videos, in a file."""
     path = tmp_path / "found.json"
     write_activitynet(path, detecting.detect(scores(0, 2.0), LABELS))
     return str(path)
@@ -170,7 +171,7 @@ def test_the_default_subset_follows_the_protocol(tmp_path, files, found):
     annotated = files("truth.json", database(subset="validation"))
     score(tmp_path / "anet", found, annotated, "activitynet")
     score(tmp_path / "thumos", found, annotated, "thumos14", "Validation")
-    assert read(tmp_path / "anet" / "metrics.json")["videos"] == 6
+    assert read(tmp_path / "anet" / "metrics.json")["videos"] == NUM_VIDEOS
     refused("'validation'", tmp_path / "no", score, tmp_path / "no", found, annotated, "thumos14")
 
 
@@ -259,6 +260,20 @@ def test_two_seeds_of_one_skill_are_no_progress(tmp_path, capsys):
     runs = [str(evaluated(tmp_path / str(seed), seed, 2.0)) for seed in (1, 2)]
     score_commands.compare(str(tmp_path / "out"), ",".join(runs), None)
     assert "no more than chance may bring about" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_few_videos_prove_nothing(tmp_path, files, capsys):
+    """Where the bootstrap alone would speak of a difference."""
+    few = {"database": dict(list(database()["database"].items())[:3])}
+    for name, skill in (("weak", 0.0), ("good", 8.0)):
+        detections = detecting.detect(scores(1, skill, num_videos=3), LABELS)
+        write_activitynet(tmp_path / f"{name}.json", detections)
+        score(tmp_path / name, str(tmp_path / f"{name}.json"), files("few.json", few))
+    score_commands.compare(str(tmp_path / "out"), f"{tmp_path / 'weak'},{tmp_path / 'good'}", None)
+    comparison = read(tmp_path / "out" / "comparison.json")
+    assert comparison["average_mAP"]["interval"][0] > 0
+    assert comparison["conclusion"] == "too few videos to tell"
+    assert "fewer than 10 videos cannot tell" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_scored_workdir_compares_with_an_evaluated_one(tmp_path, files):
@@ -350,7 +365,7 @@ def test_a_folder_with_a_colon_is_a_stream():
 
 def test_streams_that_cannot_be_fused(tmp_path):
     a, b, out = evaluated(tmp_path / "a", 1), evaluated(tmp_path / "b", 2), tmp_path / "out"
-    turned = truth(LABELS[::-1])._replace(label=np.tile([1, 0], 6))
+    turned = truth(LABELS[::-1])._replace(label=np.tile([1, 0], NUM_VIDEOS))
     others = {
         "no such folder": tmp_path / "gone",
         "other instances": evaluated(tmp_path / "moved", ground_truth=truth(shift=1.0)),
