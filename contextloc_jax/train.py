@@ -140,31 +140,40 @@ def train(
     compiled, state = parallel.compile_step(step_function), parallel.replicate(state)
     progress = Progress("train", schedule.num_steps, first_step)
     pending = None  # checked one step late, so that the device never waits for the host
-    for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
-        state, scalars = compiled(state, parallel.shard(batch))
-        if pending is not None:
-            _check_finite(*pending, describe)
-        pending = step, scalars, videos
-        ends = step == schedule.num_steps
-        if ends or step % schedule.log_every == 0:
-            values = _check_finite(*pending, describe)
-            progress.update(step, loss=values["loss/total"])
-            writer.write_scalars(step, values | {"steps_per_second": progress.steps_per_second})
-        if ends or step % schedule.evaluate_every == 0:
-            host = parallel.to_host(state)
-            _check_finite(*pending, describe)
-            metric = evaluate(host.variables)
-            if metric is not None:
-                writer.write_scalars(step, {"validation/average_mAP": metric})
-                progress.note(f"step {step}: validation average mAP {metric:.3f}")
-            checkpoints.save(step, host, about, metric)
-            progress.restart_clock(step)
-    checkpoints.wait()
+    try:
+        for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
+            state, scalars = compiled(state, parallel.shard(batch))
+            if pending is not None:
+                _check_finite(*pending, describe)
+            pending = step, scalars, videos
+            ends = step == schedule.num_steps
+            if ends or step % schedule.log_every == 0:
+                values = _check_finite(*pending, describe)
+                progress.update(step, loss=values["loss/total"])
+                writer.write_scalars(step, values | {"steps_per_second": progress.steps_per_second})
+            if ends or step % schedule.evaluate_every == 0:
+                host = parallel.to_host(state)
+                _check_finite(*pending, describe)
+                _check_finite(step, _largest(host), videos, describe)
+                metric = evaluate(host.variables)
+                if metric is not None:
+                    writer.write_scalars(step, {"validation/average_mAP": metric})
+                    progress.note(f"step {step}: validation average mAP {metric:.3f}")
+                checkpoints.save(step, host, about, metric)
+                progress.restart_clock(step)
+    finally:  # also when a loss is not finite: the checkpoint before is only then safe on disk
+        checkpoints.wait()
     return parallel.to_host(state)
 
 
+def _largest(tree) -> dict[str, np.ndarray]:
+    """The largest magnitude in every array, by name; NaN where there is one."""
+    named = {jax.tree_util.keystr(path, simple=True, separator="/"): a for path, a in jax.tree.leaves_with_path(tree)}
+    return {name: np.max(np.abs(array), initial=0) for name, array in named.items()}
+
+
 def _check_finite(step: int, scalars: dict, videos: np.ndarray, describe) -> dict:
-    """The scalars as floats; a loss or gradient that is not finite ends the run before anything is saved."""
+    """The scalars as floats; one that is not finite ends the run before anything is saved."""
     values = {name: float(np.asarray(value).reshape(-1)[0]) for name, value in scalars.items()}
     bad = [name for name, value in values.items() if not np.isfinite(value)]
     if bad:

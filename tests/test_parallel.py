@@ -9,28 +9,26 @@ import pytest
 from contextloc_jax.errors import InputError
 from contextloc_jax.parallel import AXIS, Parallel
 from tests.random_videos import largest_difference
-from tests.virtual_devices import CASES, KINDS
+from tests.virtual_devices import CASES, KINDS, run
 
-QUICKLY_COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 ON_ONE, ON_FOUR = ("dropout shard_map", "evaluation shard_map"), ("dropout pmap", "evaluation pmap")
 
 
-def started(path, devices: int, cases, environment):
+def started(path, devices: int, cases, environment=None):
     """A process that writes what `cases` give on virtual devices to `path`."""
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.virtual_devices", str(path), *cases]
-    return subprocess.Popen(command, env=os.environ | flags | environment, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | flags | (environment or {})
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def results(tmp_path_factory, on_one, on_four, environment):
-    """What the cases give on one and on four devices: {'<case>: <name>': array} each."""
-    folder = tmp_path_factory.mktemp("devices")
-    processes = [started(folder / f"{n}.npz", n, cases, environment) for n, cases in ((1, on_one), (4, on_four))]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
-    one, four = (dict(np.load(folder / f"{n}.npz")) for n in (1, 4))
-    assert one.pop("devices") == 1 and four.pop("devices") == 4
-    return one, four
+def finished(process, path, devices: int) -> dict:
+    """What it wrote: {'<case>: <name>': array}."""
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    found = dict(np.load(path))
+    assert found.pop("devices") == devices
+    return found
 
 
 def assert_agree(one, one_case, four, four_case, tolerance=1e-5):
@@ -47,12 +45,19 @@ def of_case(found, case):
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
-    return results(tmp_path_factory, ON_ONE, ON_FOUR, QUICKLY_COMPILED)
+    """What some cases give on this process's device and on four."""
+    path = tmp_path_factory.mktemp("devices") / "four.npz"
+    process = started(path, 4, ON_FOUR, {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"})  # compiles in half the time
+    here = {name: value for case in ON_ONE for name, value in run(case).items()}
+    return here, finished(process, path, 4)
 
 
 @pytest.fixture(scope="module")
 def thorough(tmp_path_factory):
-    return results(tmp_path_factory, CASES, CASES, {})
+    """What all cases give on one device and on four."""
+    paths = {devices: tmp_path_factory.mktemp("devices") / f"{devices}.npz" for devices in (1, 4)}
+    processes = {devices: started(path, devices, CASES) for devices, path in paths.items()}
+    return tuple(finished(process, paths[devices], devices) for devices, process in processes.items())
 
 
 def test_four_devices_train_as_one_does_and_draw_the_same_dropout(quick):

@@ -14,13 +14,16 @@ from contextloc_jax.model import ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.parallel import AXIS, Parallel
 from contextloc_jax.predict import Predictor
-from contextloc_jax.train import initial_state, make_train_step
+from contextloc_jax.train import TrainState, initial_state, make_train_step
 from input_pipeline import factories
 from input_pipeline.batching import EvaluationBatches, TrainingBatches, align_by_stride
 from input_pipeline.labels import LabelRules
 from tests.tiny_runs import CLASSES, tiny_source
 
 VIDEOS, STEPS = 8, 3
+SEED = 7  # of the dropout
+RATE = learning_rate_schedule(0.1, (1,), 0.5, 2)
+OPTIMIZER = sgd(RATE, 0.9, 5e-4)
 ALIGN = align_by_stride(8, 64)
 # Name: fields of the model. 'plain' has neither dropout nor statistics of a device.
 MODELS = {
@@ -46,15 +49,25 @@ def tiny_model(name: str) -> ContextLoc:
     return ContextLoc(len(CLASSES), 4, 4, **MODELS[name])
 
 
-def run_steps(name: str, kind: str, seed=0, batches=None) -> dict[str, np.ndarray]:
+@functools.cache
+def first_state() -> TrainState:
+    """The models differ in nothing that has parameters."""
+    return initial_state(tiny_model("plain"), OPTIMIZER, training_batches()[0], seed=0)
+
+
+@functools.cache
+def compiled_step(name: str, kind: str):
+    """The train step of a model."""
+    step = make_train_step(tiny_model(name), OPTIMIZER, RATE, LossWeights(), SEED)
+    return Parallel(kind).compile_step(step)
+
+
+def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
     """Scalars of every step [STEPS] and the last state, by name."""
-    model, rate = tiny_model(name), learning_rate_schedule(0.1, (1,), 0.5, 2)
-    optimizer, parallel = sgd(rate, 0.9, 5e-4), Parallel(kind)
-    step = parallel.compile_step(make_train_step(model, optimizer, rate, LossWeights(), seed))
-    batches = batches or training_batches()
-    state, history = parallel.replicate(initial_state(model, optimizer, batches[0], seed=0)), []
-    for batch in batches:
-        state, scalars = step(state, parallel.shard(batch))
+    parallel, history = Parallel(kind), []
+    state = parallel.replicate(first_state())
+    for batch in training_batches():
+        state, scalars = compiled_step(name, kind)(state, parallel.shard(batch))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
     found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
     leaves = jax.tree.leaves_with_path(parallel.to_host(state))
@@ -66,10 +79,9 @@ def run_evaluation(kind: str) -> dict[str, np.ndarray]:
     source, parallel = tiny_source("test", 5), Parallel(kind)
     batches = EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=parallel.num_devices)
     model = tiny_model("plain")
-    variables = initial_state(model, sgd(lambda step: 0.1, 0.9, 0.0), training_batches()[0], seed=0).variables
     stats = np.array([[0.1, 0.2], [2.0, 3.0]])
     numbered = (batches.batch(number) for number in range(len(batches)))
-    found = Predictor(parallel, model)(variables, numbered, factories.video_facts(source), stats)
+    found = Predictor(parallel, model)(first_state().variables, numbered, factories.video_facts(source), stats)
     return {
         f"{video.video_id}.{name}": getattr(video, name)
         for video in found

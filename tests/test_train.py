@@ -1,0 +1,210 @@
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from contextloc_jax.errors import InputError
+from contextloc_jax.losses import LossWeights
+from contextloc_jax.parallel import AXIS, Parallel
+from contextloc_jax.train import Schedule, TrainState, initial_state, loss_gradients, train
+from tests.compiling import quickly_compiled
+from tests.random_videos import largest_difference
+from tests.tiny_runs import SilentWriter
+from tests.virtual_devices import OPTIMIZER, SEED, compiled_step, first_state, tiny_model, training_batches
+
+VIDEOS = 3  # of a batch of the loop
+
+
+class Saves:
+    """Checkpoints that remember."""
+
+    def __init__(self):
+        self.saved, self.waited = [], False
+
+    def save(self, step, state, about, metric):
+        self.saved.append((step, int(state.step), about, metric))
+
+    def wait(self):
+        self.waited = True
+
+
+class Run(NamedTuple):
+    """What a run of the loop left behind."""
+
+    state: TrainState
+    written: list
+    saved: list
+    evaluated: list
+
+
+def counting_step(state, batch):
+    """Adds up the batches, so that a test can see which ones were taken."""
+    total = jax.lax.psum(batch.sum(), AXIS)
+    params = jax.tree.map(lambda a: a + total, state.params)
+    return TrainState(state.step + 1, params, state.batch_stats, state.opt_state), {"loss/total": total}
+
+
+def numbered_batches(first_step, num_steps, spoil=None):
+    """Batch number s holds s + 1 in every row; step `spoil` (counted from 1) has a row that is not finite."""
+    for number in range(first_step, num_steps):
+        batch = np.full(VIDEOS, number + 1, np.float32)
+        if number + 1 == spoil:
+            batch[1] = np.nan
+        yield np.arange(VIDEOS) + 10 * (number + 1), batch
+
+
+def run_loop(
+    num_steps=10,
+    first_step=0,
+    log_every=4,
+    evaluate_every=5,
+    metric=0.5,
+    spoil=None,
+    saves=None,
+    step_function=counting_step,
+):
+    writer, saves, evaluated = SilentWriter(), saves or Saves(), []
+
+    def evaluate(variables):
+        evaluated.append(float(variables["params"]["total"]))
+        return metric
+
+    state = TrainState(np.int32(first_step), {"total": np.float32(0)}, {}, ())
+    last = train(
+        parallel=Parallel(),
+        step_function=step_function,
+        state=state,
+        batches=numbered_batches(first_step, num_steps, spoil),
+        describe=lambda videos: ", ".join(f"video {index}" for index in videos),
+        schedule=Schedule(num_steps, log_every, evaluate_every),
+        writer=writer,
+        evaluate=evaluate,
+        checkpoints=saves,
+        about={"name": "counting"},
+    )
+    return Run(last, writer.written, saves.saved, evaluated)
+
+
+def test_every_batch_is_taken_once():
+    state = run_loop().state
+    assert state.step == 10 and state.params["total"] == VIDEOS * sum(range(1, 11))
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(state))
+
+
+def test_scalars_are_written_when_asked_and_at_the_end():
+    written = [(step, scalars["loss/total"]) for step, scalars in run_loop().written if "loss/total" in scalars]
+    assert written == [(4, 3 * 4), (8, 3 * 8), (10, 3 * 10)]
+    assert all("steps_per_second" in scalars for _, scalars in run_loop(metric=None).written)
+
+
+@pytest.mark.parametrize("num_steps, evaluate_every, expected", [(10, 5, [5, 10]), (7, 3, [3, 6, 7]), (4, 10, [4])])
+def test_evaluates_and_saves_when_asked_and_at_the_end(num_steps, evaluate_every, expected):
+    run = run_loop(num_steps, evaluate_every=evaluate_every, metric=0.25)
+    assert run.saved == [(step, step, {"name": "counting"}, 0.25) for step in expected]
+    assert run.evaluated == [VIDEOS * sum(range(1, step + 1)) for step in expected]
+    validations = [(step, s["validation/average_mAP"]) for step, s in run.written if "validation/average_mAP" in s]
+    assert validations == [(step, 0.25) for step in expected]
+
+
+def test_without_validation_videos_it_saves_all_the_same():
+    run = run_loop(metric=None)
+    assert [(step, metric) for step, _, _, metric in run.saved] == [(5, None), (10, None)]
+    assert not any("validation/average_mAP" in scalars for _, scalars in run.written)
+
+
+def test_waits_until_everything_is_on_disk():
+    saves = Saves()
+    run_loop(saves=saves)
+    assert saves.waited
+
+
+def test_a_resumed_loop_takes_the_remaining_steps_only():
+    run = run_loop(first_step=5)
+    assert run.state.step == 10 and run.state.params["total"] == VIDEOS * sum(range(6, 11))
+    assert [step for step, *_ in run.saved] == [10]
+
+
+@pytest.mark.parametrize("spoil, kept", [(1, []), (4, []), (5, []), (6, [5]), (9, [5]), (10, [5])])
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_loss_that_is_not_finite_names_its_step_and_videos_and_is_not_saved(spoil, kept, log_every):
+    saves = Saves()
+    with pytest.raises(InputError) as error:
+        run_loop(spoil=spoil, saves=saves, log_every=log_every)
+    videos = ", ".join(f"video {10 * spoil + row}" for row in range(VIDEOS))
+    assert str(error.value).startswith(f"step {spoil}: loss/total not finite; videos of the batch: {videos}; ")
+    assert "\n" not in str(error.value)
+    assert [step for step, *_ in saves.saved] == kept
+
+
+def test_a_state_that_is_not_finite_is_not_saved_though_the_loss_is():
+    """As BatchNorm's variance of huge features, which normalises them to a harmless zero."""
+
+    def overflowing_step(state, batch):
+        state, scalars = counting_step(state, batch)
+        return state._replace(params={"total": jnp.where(state.step == 7, jnp.inf, state.params["total"])}), scalars
+
+    saves = Saves()
+    with pytest.raises(InputError, match=r"^step 10: params/total not finite; videos of the batch: video 100, "):
+        run_loop(step_function=overflowing_step, saves=saves)
+    assert [step for step, *_ in saves.saved] == [5]
+
+
+def test_what_was_saved_before_is_on_disk_when_a_loss_is_not_finite():
+    saves = Saves()
+    with pytest.raises(InputError):
+        run_loop(spoil=7, saves=saves)
+    assert saves.waited
+
+
+def test_parameters_are_drawn_from_the_seed():
+    first, again, other = (
+        initial_state(tiny_model("plain"), OPTIMIZER, training_batches()[0], seed) for seed in (0, 0, 1)
+    )
+    assert first.step == 0 and all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(first))
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
+    assert not np.array_equal(first.params["l_net"]["query"], other.params["l_net"]["query"])
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(first.opt_state))
+
+
+@functools.cache
+def compiled_gradients():
+    """(state, dropout keys) -> losses, gradients and statistics of the first batch, without devices."""
+    model, batch = tiny_model("dropout").copy(norm_axis=None), training_batches()[0]
+    return quickly_compiled(lambda state, keys: loss_gradients(model, LossWeights(), state, batch, keys, None))
+
+
+def dropout_keys(seed=SEED, step=0, example_keys=None):
+    """Folded from the seed, the step and every video's key."""
+    keys = training_batches()[0].example_key if example_keys is None else example_keys
+    return jnp.stack([jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), key) for key in keys])
+
+
+@pytest.mark.parametrize("step, rate", [(0, 0.1), (2, 0.05)])
+def test_a_step_is_the_gradient_of_the_loss_through_the_optimiser(step, rate):
+    count = optax.tree_utils.tree_set(first_state().opt_state, count=np.int32(step))
+    before = first_state()._replace(step=np.int32(step), opt_state=count)
+    found, gradients, batch_stats = compiled_gradients()(before, dropout_keys(step=step))
+    updates, opt_state = OPTIMIZER.update(gradients, before.opt_state, before.params)
+    expected = TrainState(step + 1, optax.apply_updates(before.params, updates), batch_stats, opt_state)
+
+    parallel = Parallel()
+    batch = parallel.shard(training_batches()[0])
+    after, scalars = compiled_step("dropout", "shard_map")(parallel.replicate(before), batch)
+    after, scalars = parallel.to_host((after, scalars))
+    assert largest_difference(after, expected) < 1e-5 and largest_difference(after.params, before.params) > 1e-3
+    names = ("activity", "completeness", "regression", "total")
+    assert [scalars[f"loss/{name}"] for name in names] == pytest.approx([float(loss) for loss in found], rel=1e-5)
+    assert scalars["learning_rate"] == pytest.approx(rate)
+    norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(gradients)))
+    assert scalars["gradient_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_dropout_depends_on_seed_step_and_example_key():
+    keys = training_batches()[0].example_key
+    draws = [dropout_keys(), dropout_keys(seed=8), dropout_keys(step=1), dropout_keys(example_keys=[1, *keys[1:]])]
+    losses = [float(compiled_gradients()(first_state(), keys)[0].total) for keys in draws]
+    assert len({round(loss, 4) for loss in losses}) == len(draws)
