@@ -20,6 +20,8 @@ MODES = {  # the flags each needs and those it may have, beside --workdir, --con
     "train": (("config",), ()),
     "evaluate": (("config",), ()),
     "prepare": (("config",), ()),
+    "import_torch": (("config", "torch_checkpoint"), ()),
+    "export_torch": (("torch_checkpoint",), ()),
     "score": (("detections", "annotations", "protocol"), ("subset",)),
     "compare": (("runs",), ("protocol",)),
     "fuse": (("streams",), ("protocol",)),
@@ -28,6 +30,7 @@ config_flags.DEFINE_config_file("config", None, "A file of configs/, e.g. config
 flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 flags.DEFINE_string("workdir", None, "The folder of the run: results are written there.", required=True)
 flags.DEFINE_string("checkpoint", "best", "Which checkpoint to restore: best, latest or a step.")
+flags.DEFINE_string("torch_checkpoint", None, "import_torch reads it, export_torch writes it: a .pth(.tar) file.")
 flags.DEFINE_string("detections", None, "score: a file of detections, ActivityNet's .json or .csv.")
 flags.DEFINE_string("annotations", None, "score: a file of annotations, ActivityNet's JSON or THUMOS14's flat form.")
 flags.DEFINE_string("protocol", None, "score, compare, fuse: thumos14 or activitynet.")
@@ -55,6 +58,14 @@ def run(mode: str) -> None:
             from contextloc_jax import score_commands
 
             score_commands.fuse(workdir, FLAGS.streams, FLAGS.protocol)
+        case "import_torch":
+            from contextloc_jax import torch_commands
+
+            torch_commands.import_torch(FLAGS.config, workdir, FLAGS.torch_checkpoint)
+        case "export_torch":
+            from contextloc_jax import torch_commands
+
+            torch_commands.export_torch(workdir, FLAGS.checkpoint, FLAGS.torch_checkpoint)
         case _:
             run_on_dataset(mode, FLAGS.config, workdir)
 

@@ -12,9 +12,9 @@ from contextloc_jax.train import variable_shapes
 IMPORTED_STEP = 0
 
 
-def import_torch(config, workdir: str, torch_checkpoint: str | None) -> None:
+def import_torch(config, workdir: str, torch_checkpoint: str) -> None:
     """Writes workdir/checkpoints from a .pth or .pth.tar file of ContextLoc or P-GCN that fits config.model."""
-    path = _required(torch_checkpoint)
+    path = torch_checkpoint
     state_dict, regression_stats = read_torch_checkpoint(path)
     feature_width = model_sizes(state_dict, path)["feature_width"]
     variables = to_variables(state_dict, variable_shapes(make_model(config), feature_width), path)
@@ -33,9 +33,9 @@ def import_torch(config, workdir: str, torch_checkpoint: str | None) -> None:
         print("no reg_stats in the file: evaluation takes them from the configured training set")
 
 
-def export_torch(workdir: str, checkpoint: str, torch_checkpoint: str | None) -> None:
+def export_torch(workdir: str, checkpoint: str, torch_checkpoint: str) -> None:
     """Writes a checkpoint of workdir as {'state_dict', 'reg_stats'} with the authors' names."""
-    path = _required(torch_checkpoint)
+    path = torch_checkpoint
     checkpoints = Checkpoints(workdir, read_only=True)
     step = checkpoints.resolve(checkpoint)
     state, about = checkpoints.restore(step), checkpoints.about(step)
@@ -43,9 +43,3 @@ def export_torch(workdir: str, checkpoint: str, torch_checkpoint: str | None) ->
     stats = about["regression_stats"]
     write_torch_checkpoint(path, variables, None if stats is None else np.array(stats))
     print(f"checkpoint {step} of {workdir} -> {path}")
-
-
-def _required(torch_checkpoint: str | None) -> str:
-    if not torch_checkpoint:
-        raise InputError("--torch_checkpoint is missing: name the .pth or .pth.tar file")
-    return torch_checkpoint
