@@ -72,6 +72,7 @@ def run(mode: str) -> None:
 
 def run_on_dataset(mode: str, config, workdir: str) -> None:
     """The modes that read a dataset by its configuration, and therefore import TensorFlow and jax."""
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
     from contextloc_jax import commands
     from input_pipeline import factories as inputs
 

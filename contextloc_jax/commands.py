@@ -4,6 +4,7 @@
 hand in arrays instead.
 """
 
+import os
 from collections.abc import Callable
 
 from contextloc_jax import factories, run_config
@@ -28,13 +29,13 @@ def train(config, workdir: str, inputs, make_writer: Callable[[str], object]) ->
     make_writer: workdir -> a TensorBoard-like writer (anything with write_scalars(step, scalars)).
     """
     flat_config = run_config.flatten(config)
+    model, weights = factories.make_model(config), factories.make_loss_weights(config)
     parallel = Parallel(config.parallel)
     parallel.check_batch_size(config.batch_size)
     run_config.claim_workdir(workdir, flat_config)
     data = inputs.open_training_data(config, inputs.prepare_dataset(config, workdir))
     steps_per_epoch = inputs.steps_per_epoch(config, data.train)
     schedule = factories.make_schedule(config, steps_per_epoch)
-    model = factories.make_model(config)
     optimizer, learning_rate = factories.make_optimizer(config, steps_per_epoch)
 
     _, example = next(iter(inputs.train_batches(config, data, 0, 1)))
@@ -44,7 +45,6 @@ def train(config, workdir: str, inputs, make_writer: Callable[[str], object]) ->
         state = like(state, checkpoints.restore(checkpoints.latest))
         print(f"resuming at step {int(state.step)} of {schedule.num_steps}")
     if state.step < schedule.num_steps:
-        weights = factories.make_loss_weights(config)
         run_training(
             parallel=parallel,
             step_function=make_train_step(model, optimizer, learning_rate, weights, config.seed),
@@ -60,6 +60,7 @@ def train(config, workdir: str, inputs, make_writer: Callable[[str], object]) ->
                 "regression_stats": data.regression_stats.tolist(),
                 "class_names": data.train.class_names,
             },
+            profile_dir=os.path.join(workdir, "profile") if config.profile else None,
         )
     evaluate(config, workdir, inputs, "best")
 

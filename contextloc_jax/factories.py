@@ -4,9 +4,10 @@ import dataclasses
 
 import optax
 
+from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import DetectionSettings
 from contextloc_jax.losses import LossWeights
-from contextloc_jax.model import ContextLoc
+from contextloc_jax.model import PROPOSAL_NETS, ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.parallel import AXIS
 from contextloc_jax.train import Schedule
@@ -14,6 +15,10 @@ from contextloc_jax.train import Schedule
 
 def make_model(config) -> ContextLoc:
     """The model of config.model."""
+    if config.model.proposal_net not in PROPOSAL_NETS:
+        raise InputError(
+            f"config.model.proposal_net is {config.model.proposal_net!r}; expected one of {', '.join(PROPOSAL_NETS)}"
+        )
     fields = {field.name for field in dataclasses.fields(ContextLoc)}
     settings = {key: value for key, value in config.model.items() if key in fields}
     norm_axis = AXIS if config.model.batch_norm_global else None
@@ -30,6 +35,9 @@ def make_optimizer(config, steps_per_epoch: int) -> tuple[optax.GradientTransfor
 def make_loss_weights(config) -> LossWeights:
     """Weights of the losses."""
     sampling, loss = config.sampling, config.loss
+    for name in ("num_foreground", "num_incomplete", "num_background"):
+        if sampling[name] < 1:
+            raise InputError(f"config.sampling.{name} is {sampling[name]}; every loss needs at least 1 of its centres")
     return LossWeights(
         sampling.num_foreground, sampling.num_background, loss.completeness_weight, loss.regression_weight
     )

@@ -10,6 +10,7 @@ from contextloc_jax.initializers import head_kernel
 from contextloc_jax.normalization import BatchNorm, Moments, moments
 from contextloc_jax.proposal_nets import PGCN, Linear, NonLocal, dropout, no_relations
 
+PROPOSAL_NETS = ("pgcn", "nonlocal", "none")
 ACTION = 1  # position of the action segment among (start, action, end)
 
 
@@ -64,7 +65,7 @@ class ContextLoc(nn.Module):
             case "none":
                 self.activity_graph = self.completeness_graph = no_relations
             case _:
-                raise ValueError(f"proposal_net {self.proposal_net!r} is not one of 'pgcn', 'nonlocal', 'none'")
+                raise ValueError(f"proposal_net {self.proposal_net!r} is not one of {PROPOSAL_NETS}")
         self.activity_head = head(self.num_classes + 1)
         self.completeness_head = head(self.num_classes)
         self.regression_head = head(2 * self.num_classes)

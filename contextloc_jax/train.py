@@ -15,6 +15,8 @@ from contextloc_jax.model import ContextLoc
 from contextloc_jax.parallel import AXIS, Parallel
 from contextloc_jax.progress import Progress
 
+PROFILED_STEPS = (4, 8)  # of a run: first and last; by then everything is compiled
+
 
 class TrainState(NamedTuple):
     """Everything a step changes."""
@@ -127,6 +129,7 @@ def train(
     evaluate: Callable[[dict], float | None],
     checkpoints: Checkpoints,
     about: dict,
+    profile_dir: str | None = None,
 ) -> TrainState:
     """Runs from `state` to schedule.num_steps and returns the last state, on the host.
 
@@ -135,6 +138,7 @@ def train(
       describe: video indices -> the names to print when their loss is not finite.
       evaluate: variables -> validation mAP (None where there is no validation split).
       about: what every checkpoint carries beside its arrays.
+      profile_dir: where a trace of a few steps is written, for TensorBoard's profiler; None for no trace.
     """
     first_step = int(state.step)
     compiled, state = parallel.compile_step(step_function), parallel.replicate(state)
@@ -142,7 +146,12 @@ def train(
     pending = None  # checked one step late, so that the device never waits for the host
     try:
         for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
+            if profile_dir is not None and step - first_step == PROFILED_STEPS[0]:
+                jax.profiler.start_trace(profile_dir)
             state, scalars = compiled(state, parallel.shard(batch))
+            if profile_dir is not None and step - first_step == PROFILED_STEPS[1]:
+                jax.block_until_ready(state)
+                jax.profiler.stop_trace()
             if pending is not None:
                 _check_finite(*pending, describe)
             pending = step, scalars, videos
