@@ -138,25 +138,6 @@ def false_negative_profile(judged: Judged, ground_truth: GroundTruth, protocol: 
     return found
 
 
-def format_diagnosis(diagnosis: dict) -> str:
-    """The diagnosis as text for a terminal, in per cent."""
-    errors = diagnosis["without_error"]
-    first = diagnosis["false_positives"]["by_rank"][:1] or [diagnosis["false_positives"]["all"]]
-    lines = [f"{'error':<18}{'of the best-ranked':>20}{'mAP without it':>18}{'gain':>8}"]
-    for name, entry in errors.items():
-        lines.append(f"{name:<18}{100 * first[0][name]:20.1f}{100 * entry['mAP']:18.2f}{100 * entry['gain']:+8.2f}")
-    missed, sensitive = diagnosis["false_negatives"], diagnosis["sensitivity"]
-    lines.append(f"\nmissed {100 * missed['missed']:.1f} % of instances; mAP_N {100 * sensitive['mAP_N']:.2f}")
-    for name in (name for name in missed if name != "missed"):
-        cells = [
-            f"{label} {100 * entry['mAP_N']:.1f} (missed {100 * missed[name][label]:.0f})"
-            for label, entry in sensitive[name].items()
-            if entry["instances"]
-        ]
-        lines.append(f"{name:<10} mAP_N  " + "  ".join(cells))
-    return "\n".join(lines)
-
-
 def _shares(verdict: np.ndarray) -> dict[str, float]:
     counts = np.bincount(verdict.ravel(), minlength=len(VERDICTS))
     return dict(zip(VERDICTS, (counts / verdict.size).tolist(), strict=True))

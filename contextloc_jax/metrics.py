@@ -1,4 +1,4 @@
-"""Mean average precision under named protocols: the content of metrics.json and the table on the terminal.
+"""Mean average precision under named protocols: the content of metrics.json.
 
 AP is VOC 2011's: precision is interpolated (at each recall the best precision at this or a higher recall) and averaged
 over the instances of a class. How detections find instances, and every tie, is decided in matching.py. A class
@@ -138,31 +138,3 @@ def average(mean_ap: np.ndarray, protocol: str) -> np.ndarray:
     """The protocol's average of mAP [..., T] over thresholds."""
     thresholds, averaged = find_protocol(protocol)
     return mean_ap[..., np.isin(thresholds, averaged)].mean(axis=-1)
-
-
-def format_table(metrics: dict, max_classes: int = 30) -> str:
-    """The mAP table for a terminal, in per cent: a row a class (if they are at most `max_classes`), then the mean.
-
-    Where metrics has "interval" (significance.intervals) its bounds stand in a row below the mean.
-    """
-    keys, averaged = list(metrics["mAP"]), find_protocol(metrics["protocol"]).averaged
-    rows = metrics["AP"] if len(metrics["AP"]) <= max_classes else {}
-    width = max(map(len, ["mAP (%)", "95% from", *rows]))
-
-    def line(name: str, values: dict, last: float | None) -> str:
-        cells = [f"{100 * values[key]:6.2f}" for key in keys]
-        return "  ".join([f"{name:<{width}}", *cells, "" if last is None else f"{100 * last:7.2f}"]).rstrip()
-
-    head = "  ".join([f"{'tIoU':<{width}}", *(f"{key:>6}" for key in keys), "average"])
-    rule = "-" * len(head)
-    per_class = [line(name, values, np.mean([values[f"{t:g}"] for t in averaged])) for name, values in rows.items()]
-    mean = [line("mAP (%)", metrics["mAP"], metrics["average_mAP"])]
-    if interval := metrics.get("interval"):
-        for side, name in enumerate(("95% from", "to")):
-            bounds = {key: interval["mAP"][key][side] for key in keys}
-            mean.append(line(name, bounds, interval["average_mAP"][side]))
-    about = (
-        f"{metrics['protocol']}: {metrics['videos']} videos, {metrics['instances']} instances,"
-        f" {metrics['detections']} detections; average over tIoU {averaged[0]:g} to {averaged[-1]:g}"
-    )
-    return "\n".join([head, rule, *per_class, *([rule] if per_class else []), *mean, about])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from contextloc_jax.diagnosis import VERDICTS, diagnose, format_diagnosis, judge
+from contextloc_jax.diagnosis import VERDICTS, diagnose, judge
 from contextloc_jax.errors import InputError
 from contextloc_jax.metrics import evaluate
 from tests.random_detections import detections_of, found, ground_truth_of, repeatable, truths
@@ -76,7 +76,6 @@ def test_removing_errors_only_raises_map(detections, truth):
     assert sum(diagnosis["false_positives"]["all"].values()) == pytest.approx(1)
     assert 0 <= diagnosis["false_negatives"]["missed"] <= 1
     json.dumps(diagnosis, allow_nan=False)
-    assert len(format_diagnosis(diagnosis).splitlines()) >= 8
 
 
 def test_missed_instances_by_length():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.errors import InputError
-from contextloc_jax.metrics import average_precision, class_precision, evaluate, format_table
+from contextloc_jax.metrics import average_precision, class_precision, evaluate
 from tests.plain_metrics import plain_average_precision
 from tests.random_detections import detections_of, found, ground_truth_of, repeatable, shuffled, truths
 
@@ -116,15 +116,3 @@ def test_normalised_ap_equals_ap_at_the_usual_size():
 def test_unknown_protocol():
     with pytest.raises(InputError, match="thumos14, activitynet"):
         evaluate(detections_of([((0, 0, (0, 1)), 1)]), ground_truth_of([(0, 0, (0, 1))]), "coco")
-
-
-def test_table_for_the_terminal():
-    truth = ground_truth_of([(0, 0, (0, 10)), (0, 1, (0, 10))])
-    metrics = evaluate(detections_of([((0, 0, (0, 8)), 0.9)]), truth, "thumos14")
-    table = format_table(metrics).splitlines()
-    assert table[0].split() == ["tIoU", *metrics["mAP"], "average"]
-    assert next(line for line in table if line.startswith("mAP")).split()[-2:] == ["0.00", "50.00"]
-    assert next(line for line in table if line.startswith("run")).split()[-1] == "100.00"
-    assert len(format_table(metrics, max_classes=1).splitlines()) < len(table)
-    bounds = {"mAP": {key: [0.25, 0.75] for key in metrics["mAP"]}, "average_mAP": [0.25, 0.75]}
-    assert "75.00" in format_table(metrics | {"interval": bounds}).splitlines()[-2]
