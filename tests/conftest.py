@@ -20,3 +20,13 @@ def compilation_cache():
     """Removes the cache in the end."""
     yield
     _CACHE.cleanup()
+
+
+@pytest.fixture(scope="module")
+def quick_compiler():
+    """Programs of a module are compiled without optimisation, in about half the time; they are small enough."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -15,7 +15,8 @@ from tests.random_videos import largest_difference
 from tests.tiny_runs import CLASSES, tiny_video
 from tests.virtual_devices import ALIGN, first_state, tiny_model
 
-MODEL = tiny_model("plain")
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+MODEL = tiny_model("dropout")
 PROPOSAL_FIELDS = ("proposals", "proposal_labels", "proposal_tiou", "proposal_overlap_self", "proposal_coverage")
 STATS = np.array([[0.1, -0.2], [2.0, 3.0]])
 

@@ -8,14 +8,14 @@ import optax
 import pytest
 
 from contextloc_jax.errors import InputError
-from contextloc_jax.losses import LossWeights
 from contextloc_jax.parallel import AXIS, Parallel
 from contextloc_jax.train import Schedule, TrainState, initial_state, loss_gradients, train
 from tests.compiling import quickly_compiled
 from tests.random_videos import largest_difference
 from tests.tiny_runs import SilentWriter
-from tests.virtual_devices import OPTIMIZER, SEED, compiled_step, first_state, tiny_model, training_batches
+from tests.virtual_devices import OPTIMIZER, SEED, WEIGHTS, compiled_step, first_state, tiny_model, training_batches
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 VIDEOS = 3  # of a batch of the loop
 
 
@@ -162,7 +162,7 @@ def test_what_was_saved_before_is_on_disk_when_a_loss_is_not_finite():
 
 def test_parameters_are_drawn_from_the_seed():
     first, again, other = (
-        initial_state(tiny_model("plain"), OPTIMIZER, training_batches()[0], seed) for seed in (0, 0, 1)
+        initial_state(tiny_model("dropout"), OPTIMIZER, training_batches()[0], seed) for seed in (0, 0, 1)
     )
     assert first.step == 0 and all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(first))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
@@ -174,7 +174,7 @@ def test_parameters_are_drawn_from_the_seed():
 def compiled_gradients():
     """(state, dropout keys) -> losses, gradients and statistics of the first batch, without devices."""
     model, batch = tiny_model("dropout").copy(norm_axis=None), training_batches()[0]
-    return quickly_compiled(lambda state, keys: loss_gradients(model, LossWeights(), state, batch, keys, None))
+    return quickly_compiled(lambda state, keys: loss_gradients(model, WEIGHTS, state, batch, keys, None))
 
 
 def dropout_keys(seed=SEED, step=0, example_keys=None):
@@ -183,7 +183,7 @@ def dropout_keys(seed=SEED, step=0, example_keys=None):
     return jnp.stack([jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), key) for key in keys])
 
 
-@pytest.mark.parametrize("step, rate", [(0, 0.1), (2, 0.05)])
+@pytest.mark.parametrize("step, rate", [(0, 0.01), (8, 0.001)])
 def test_a_step_is_the_gradient_of_the_loss_through_the_optimiser(step, rate):
     count = optax.tree_utils.tree_set(first_state().opt_state, count=np.int32(step))
     before = first_state()._replace(step=np.int32(step), opt_state=count)
@@ -195,7 +195,7 @@ def test_a_step_is_the_gradient_of_the_loss_through_the_optimiser(step, rate):
     batch = parallel.shard(training_batches()[0])
     after, scalars = compiled_step("dropout", "shard_map")(parallel.replicate(before), batch)
     after, scalars = parallel.to_host((after, scalars))
-    assert largest_difference(after, expected) < 1e-5 and largest_difference(after.params, before.params) > 1e-3
+    assert largest_difference(after, expected) < 1e-5 and largest_difference(after.params, before.params) > 1e-4
     names = ("activity", "completeness", "regression", "total")
     assert [scalars[f"loss/{name}"] for name in names] == pytest.approx([float(loss) for loss in found], rel=1e-5)
     assert scalars["learning_rate"] == pytest.approx(rate)

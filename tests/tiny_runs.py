@@ -23,8 +23,9 @@ def tiny_config(**changes):
     config = default.get_config()
     config.update_from_flattened_dict(
         {
-            "batch_size": 2, "num_epochs": EPOCHS, "visits_per_epoch": 2, "log_every": 2, "evaluate_every": 1,
-            "model.context_width": 4, "model.graph_width": 4, "sampling.num_incomplete": 2,
+            "batch_size": 4, "num_epochs": EPOCHS, "visits_per_epoch": 4, "log_every": 2, "evaluate_every": 1,
+            "model.context_width": 4, "model.graph_width": 4, "model.batch_norm_global": True,
+            "model.gcn_dropout": 0.5, "model.head_dropout": 0.5, "sampling.num_incomplete": 2,
             "optimizer.decay_epochs": (2,), "data.num_classes": len(CLASSES), "data.validation_fraction": 1 / 3,
         }
     )  # fmt: skip
@@ -50,33 +51,30 @@ def tiny_video(name: str, group: str = "", num_snippets: int = 40) -> tuple[Vide
     return record, features
 
 
-def tiny_source(prefix: str, count: int, edit=None) -> VideoSource:
-    """Videos prefix0, prefix1, ...; two neighbours share a group. `edit(number, features)` may spoil features."""
+def tiny_source(prefix: str, count: int) -> VideoSource:
+    """Videos prefix0, prefix1, ...; two neighbours share a group."""
     videos = [tiny_video(f"{prefix}{i}", group=f"{prefix} group {i // 2}") for i in range(count)]
-    for i, (_, features) in enumerate(videos):
-        if edit:
-            edit(i, features)
-    return source_from_arrays([record for record, _ in videos], [features for _, features in videos], CLASSES)
+    return source_from_arrays(*zip(*videos, strict=True), CLASSES)
 
 
 class TinyInputs:
-    """input_pipeline.factories over arrays. `edit(number, features)` spoils training features; `before(step)` is
-    called before a training batch is handed out; `steps` lists the batches that were."""
+    """input_pipeline.factories over arrays. `change(step, batch) -> batch` sees every training batch before it is
+    handed out; `steps` lists those that were."""
 
     evaluation_batches = staticmethod(factories.evaluation_batches)
     ground_truth = staticmethod(factories.ground_truth)
     steps_per_epoch = staticmethod(factories.steps_per_epoch)
     video_facts = staticmethod(factories.video_facts)
 
-    def __init__(self, edit=None, before=lambda step: None):
-        self._edit, self._before = edit, before
+    def __init__(self, change=lambda step, batch: batch, num_videos=6):
+        self._change, self._num_videos = change, num_videos
         self.steps, self.prepared = [], []
 
     def prepare_dataset(self, config, workdir):
         self.prepared.append(workdir)
 
     def open_training_data(self, config, builder):
-        train, validation = split_validation(tiny_source("train", 6, self._edit), config.data.validation_fraction)
+        train, validation = split_validation(tiny_source("train", self._num_videos), config.data.validation_fraction)
         return factories.TrainingData(train, validation, regression_stats(train.records, factories.label_rules(config)))
 
     def open_test_data(self, config, builder):
@@ -84,26 +82,34 @@ class TinyInputs:
 
     def train_batches(self, config, data, start_step, num_steps):
         self.steps.clear()
-        batches = factories.train_batches(config, data, start_step, num_steps)
-        for step, batch in enumerate(batches, start_step):
-            self._before(step)
+        for step, (videos, batch) in enumerate(
+            factories.train_batches(config, data, start_step, num_steps), start_step
+        ):
+            batch = self._change(step, batch)
             self.steps.append(step)
-            yield batch
+            yield videos, batch
 
 
 class SilentWriter:
     """A TensorBoard writer that remembers."""
 
     def __init__(self, workdir=None):
-        self.written = []
+        self.workdir, self.written = workdir, []
 
     def write_scalars(self, step, scalars):
         self.written.append((step, dict(scalars)))
 
 
-def train(workdir, inputs=None, **changes):
-    """The train command on a tiny run."""
-    commands.train(tiny_config(**changes), str(workdir), inputs or TinyInputs(), SilentWriter)
+def train(workdir, inputs=None, **changes) -> list[SilentWriter]:
+    """The train command on a tiny run; returns the writers it made."""
+    writers = []
+
+    def make_writer(folder):
+        writers.append(SilentWriter(folder))
+        return writers[-1]
+
+    commands.train(tiny_config(**changes), str(workdir), inputs or TinyInputs(), make_writer)
+    return writers
 
 
 def evaluate(workdir, checkpoint="best", **changes):

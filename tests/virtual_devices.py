@@ -9,27 +9,26 @@ import sys
 import jax
 import numpy as np
 
-from contextloc_jax.losses import LossWeights
+from contextloc_jax.factories import make_loss_weights, make_model, make_optimizer
 from contextloc_jax.model import ContextLoc
-from contextloc_jax.optimizer import learning_rate_schedule, sgd
-from contextloc_jax.parallel import AXIS, Parallel
+from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
 from contextloc_jax.train import TrainState, initial_state, make_train_step
 from input_pipeline import factories
 from input_pipeline.batching import EvaluationBatches, TrainingBatches, align_by_stride
 from input_pipeline.labels import LabelRules
-from tests.tiny_runs import CLASSES, tiny_source
+from tests.tiny_runs import STEPS_PER_EPOCH, tiny_config, tiny_source
 
-VIDEOS, STEPS = 8, 3
-SEED = 7  # of the dropout
-RATE = learning_rate_schedule(0.1, (1,), 0.5, 2)
-OPTIMIZER = sgd(RATE, 0.9, 5e-4)
+STEPS = 3
+CONFIG = tiny_config()  # so that test_commands.py needs the same compiled programs
+WEIGHTS, SEED = make_loss_weights(CONFIG), CONFIG.seed
+OPTIMIZER, RATE = make_optimizer(CONFIG, STEPS_PER_EPOCH)
 ALIGN = align_by_stride(8, 64)
-# Name: fields of the model. 'plain' has neither dropout nor statistics of a device.
+# Name: what differs from CONFIG, which has dropout and global statistics.
 MODELS = {
-    "plain": {"head_dropout": 0.0, "norm_axis": AXIS},
-    "dropout": {"head_dropout": 0.5, "gcn_dropout": 0.5, "norm_axis": AXIS},
-    "per replica": {"head_dropout": 0.0, "norm_axis": None},
+    "dropout": {},
+    "plain": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0},
+    "per replica": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0, "model__batch_norm_global": False},
 }
 KINDS = ("shard_map", "pmap")
 CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") for kind in KINDS]
@@ -37,28 +36,28 @@ CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") for kind in KINDS]
 
 @functools.cache
 def training_batches():
-    """The first STEPS batches of VIDEOS videos."""
+    """The first STEPS batches of four videos."""
     batches = TrainingBatches(
-        tiny_source("train", VIDEOS), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
-        batch_size=VIDEOS, seed=0, align=ALIGN, visits_per_epoch=STEPS, centers=(1, 2, 1),
+        tiny_source("train", CONFIG.batch_size), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
+        batch_size=CONFIG.batch_size, seed=0, align=ALIGN, visits_per_epoch=STEPS, centers=(1, 2, 1),
     )  # fmt: skip
     return [batches.batch(step)[1] for step in range(STEPS)]
 
 
 def tiny_model(name: str) -> ContextLoc:
-    return ContextLoc(len(CLASSES), 4, 4, **MODELS[name])
+    return make_model(tiny_config(**MODELS[name]))
 
 
 @functools.cache
 def first_state() -> TrainState:
     """The models differ in nothing that has parameters."""
-    return initial_state(tiny_model("plain"), OPTIMIZER, training_batches()[0], seed=0)
+    return initial_state(tiny_model("dropout"), OPTIMIZER, training_batches()[0], seed=0)
 
 
 @functools.cache
 def compiled_step(name: str, kind: str):
     """The train step of a model."""
-    step = make_train_step(tiny_model(name), OPTIMIZER, RATE, LossWeights(), SEED)
+    step = make_train_step(tiny_model(name), OPTIMIZER, RATE, WEIGHTS, SEED)
     return Parallel(kind).compile_step(step)
 
 
@@ -78,7 +77,7 @@ def run_evaluation(kind: str) -> dict[str, np.ndarray]:
     """Scores of five videos, which four devices cannot share equally, by video and name."""
     source, parallel = tiny_source("test", 5), Parallel(kind)
     batches = EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=parallel.num_devices)
-    model = tiny_model("plain")
+    model = tiny_model("dropout")
     stats = np.array([[0.1, 0.2], [2.0, 3.0]])
     numbered = (batches.batch(number) for number in range(len(batches)))
     found = Predictor(parallel, model)(first_state().variables, numbered, factories.video_facts(source), stats)

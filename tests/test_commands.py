@@ -1,0 +1,238 @@
+"""Train and evaluate from a configuration to files, on tiny videos in memory (tests/tiny_runs.py)."""
+
+import json
+import re
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from contextloc_jax import commands
+from contextloc_jax.checkpoint import Checkpoints
+from contextloc_jax.detection_files import load_ground_truth, load_scores
+from contextloc_jax.errors import InputError
+from contextloc_jax.scalar_log import read_curves
+from tests.tiny_runs import CLASSES, NUM_STEPS, STEPS_PER_EPOCH, TinyInputs, evaluate, tiny_config, train
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+RESULTS = ("scores.npz", "detections.json", "metrics.json", "report.html")
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    """(workdir, TensorBoard writers) of a run from start to end."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, train(workdir)
+
+
+@pytest.fixture
+def finished(whole_run):
+    """The workdir; tests may evaluate it again but change nothing."""
+    return whole_run[0]
+
+
+def restored(workdir, which="latest"):
+    reader = Checkpoints(workdir, read_only=True)
+    return reader.restore(reader.resolve(which))
+
+
+def assert_identical(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, left), right in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        assert left.dtype == right.dtype and left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
+
+
+def contents(workdir, names=RESULTS):
+    return {name: (workdir / name).read_bytes() for name in names}
+
+
+def test_a_run_leaves_what_the_readme_lists(finished):
+    for name in (*RESULTS, "config.json", "scalars.jsonl", "checkpoints"):
+        assert (finished / name).exists(), name
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["protocol"] == "thumos14" and metrics["videos"] == 2
+    assert list(metrics["mAP"]) == ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"]
+    assert 0 < metrics["average_mAP"] <= 1 and sorted(metrics["AP"]) == CLASSES
+    assert metrics["data"]["identity"] == TinyInputs().open_test_data(tiny_config(), None).identity
+    assert not [path for path in finished.rglob("*") if "part" in path.name or "tmp" in path.name]
+
+
+def test_no_result_holds_a_time_or_a_path(finished):
+    for name in ("metrics.json", "detections.json", "config.json"):
+        text = (finished / name).read_text()
+        assert str(finished) not in text and str(time.localtime().tm_year) not in text
+
+
+def test_training_learns(finished):
+    _, losses = read_curves(finished)["loss/total"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_curves_have_every_loss_and_the_validation(finished):
+    curves = read_curves(finished)
+    names = {"loss/activity", "loss/completeness", "loss/regression", "loss/total"}
+    assert curves.keys() == names | {"gradient_norm", "learning_rate", "steps_per_second", "validation/average_mAP"}
+    assert curves["loss/total"][0] == list(range(2, NUM_STEPS + 1, 2))
+    assert curves["validation/average_mAP"][0] == [4, 8, 12]
+    assert curves["learning_rate"][1] == pytest.approx([0.01] * 4 + [0.001] * 2)
+
+
+def test_best_is_the_checkpoint_with_the_highest_validation_map(finished):
+    steps, values = read_curves(finished)["validation/average_mAP"]
+    reader = Checkpoints(finished, read_only=True)
+    best = reader.resolve("best")
+    assert len(set(values)) == 3 and best == steps[int(np.argmax(values))] != reader.latest
+    assert [reader.metric(step) for step in steps] == pytest.approx(values)
+
+
+def test_evaluate_gives_the_same_files_byte_for_byte(finished):
+    before = contents(finished)
+    for name in RESULTS:
+        (finished / name).unlink()
+    evaluate(finished)
+    assert contents(finished) == before
+
+
+def test_evaluate_takes_the_checkpoint_it_is_told(finished):
+    best = contents(finished)
+    latest_step, best_step = (Checkpoints(finished, read_only=True).resolve(which) for which in ("latest", "best"))
+    evaluate(finished, "latest")
+    latest = contents(finished)
+    assert latest["scores.npz"] != best["scores.npz"]
+    evaluate(finished, str(latest_step))
+    assert contents(finished)["scores.npz"] == latest["scores.npz"]
+    evaluate(finished, str(best_step))
+    assert contents(finished) == best
+
+
+def test_a_finished_run_only_evaluates(finished):
+    before = contents(finished, (*RESULTS, "scalars.jsonl", "config.json"))
+    state = restored(finished)
+    inputs = TinyInputs()
+    train(finished, inputs)
+    assert contents(finished, before) == before
+    assert inputs.steps == [0]  # one, for the shapes of the parameters
+    assert_identical(restored(finished), state)
+
+
+def test_the_same_seed_gives_the_same_run(finished, tmp_path):
+    train(tmp_path)
+    same = ("scores.npz", "detections.json", "metrics.json", "config.json")
+    assert contents(tmp_path, same) == contents(finished, same)
+    assert_identical(restored(tmp_path), restored(finished))
+
+
+def test_another_seed_gives_another_run(finished, tmp_path):
+    train(tmp_path, seed=1)
+    first, other = restored(finished), restored(tmp_path)
+    assert first["step"] == other["step"] == NUM_STEPS
+    assert not np.array_equal(first["params"]["l_net"]["query"], other["params"]["l_net"]["query"])
+    assert contents(tmp_path)["scores.npz"] != contents(finished)["scores.npz"]
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process between two steps."""
+
+
+def interrupted_at(stop, workdir):
+    """Inputs that end the run before batch `stop`, when the last checkpoint before it is on disk."""
+    checkpoint = workdir / "checkpoints" / str(stop // STEPS_PER_EPOCH * STEPS_PER_EPOCH)
+
+    def change(step, batch):
+        if step < stop:
+            return batch
+        patience = time.monotonic() + 30
+        while stop >= STEPS_PER_EPOCH and not checkpoint.is_dir() and time.monotonic() < patience:
+            time.sleep(0.01)
+        raise Interrupted
+
+    return TinyInputs(change)
+
+
+def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(finished, tmp_path, capsys):
+    stops, taken = [2, 6, 11], []
+    for stop in stops:
+        inputs = interrupted_at(stop, tmp_path)
+        with pytest.raises(Interrupted):
+            train(tmp_path, inputs)
+        taken.append(inputs.steps)
+    inputs = TinyInputs()
+    train(tmp_path, inputs)
+    assert [*taken, inputs.steps] == [[0, 1], [0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10], [8, 9, 10, 11]]
+    assert f"resuming at step 8 of {NUM_STEPS}" in capsys.readouterr().out
+    assert_identical(restored(tmp_path), restored(finished))
+    assert contents(tmp_path, ("scores.npz", "metrics.json")) == contents(finished, ("scores.npz", "metrics.json"))
+    curves, expected = read_curves(tmp_path), read_curves(finished)
+    assert curves.keys() == expected.keys()
+    assert all(curves[name] == expected[name] for name in curves if name != "steps_per_second")
+
+
+def test_another_config_is_refused_key_by_key(finished):
+    before = contents(finished, (*RESULTS, "config.json"))
+    with pytest.raises(InputError) as error:
+        train(finished, seed=3, optimizer__momentum=0.5)
+    assert "optimizer.momentum is 0.5, there 0.9; seed is 3, there 0;" in str(error.value)
+    assert contents(finished, before) == before
+
+
+def test_evaluate_refuses_another_model_and_takes_another_batch_size(finished):
+    with pytest.raises(
+        InputError, match=r"checkpoint \d+ was made with another config: model\.graph_width is 6, there 4"
+    ):
+        evaluate(finished, model__graph_width=6)
+    with pytest.raises(InputError, match=r"data\.snippet_stride is 4, there 8"):
+        evaluate(finished, data__snippet_stride=4)
+    before = contents(finished)
+    evaluate(finished, batch_size=8, num_epochs=7, keep_checkpoints=1)
+    assert contents(finished)["metrics.json"] == before["metrics.json"]
+
+
+def test_evaluate_without_a_checkpoint_is_one_line_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match=r"^[^\n]*no checkpoints here; train first"):
+        evaluate(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_loss_that_is_not_finite_names_step_and_videos_and_keeps_what_was_good(tmp_path):
+    def change(step, batch):
+        return batch._replace(features=batch.features * np.nan) if step == 5 else batch
+
+    with pytest.raises(InputError) as error:
+        train(tmp_path, TinyInputs(change))
+    videos = ", ".join([r"train\d"] * 4)
+    assert re.match(rf"step 6: .*loss/activity.* not finite; videos of the batch: {videos}; [^\n]*$", str(error.value))
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(restored(tmp_path)))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_mended_mistake_is_not_held_against_the_run(tmp_path):
+    for size in (100, 200):
+        with pytest.raises(InputError, match=rf"do not fill a batch of {size}: lower config\.batch_size"):
+            train(tmp_path, batch_size=size)
+
+
+def test_without_validation_videos_the_latest_is_evaluated(tmp_path, capsys):
+    train(tmp_path, TinyInputs(num_videos=4), data__validation_fraction=0.0, num_epochs=2)
+    assert "validation/average_mAP" not in read_curves(tmp_path)
+    assert "checkpoint 8, 2 test videos" in capsys.readouterr().out
+
+
+def test_tensorboard_gets_what_the_curves_hold(whole_run):
+    workdir, (writer,) = whole_run
+    assert writer.workdir == str(workdir)
+    losses = [(step, scalars["loss/total"]) for step, scalars in writer.written if "loss/total" in scalars]
+    assert losses == list(zip(*read_curves(workdir)["loss/total"], strict=True))
+
+
+def test_scores_hold_every_test_video(finished):
+    videos = load_scores(finished / "scores.npz")
+    assert [video.video_id for video in videos] == load_ground_truth(finished / "scores.npz").video_ids
+    assert [video.video_id for video in videos] == ["test0", "test1"]
+
+
+def test_prepare_builds_the_dataset(tmp_path):
+    inputs = TinyInputs()
+    commands.prepare(tiny_config(), str(tmp_path), inputs)
+    assert inputs.prepared == [str(tmp_path)]
