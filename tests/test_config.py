@@ -1,0 +1,104 @@
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from configs import default
+from contextloc_jax import commands
+from contextloc_jax.factories import make_model
+from contextloc_jax.run_config import flatten
+from input_pipeline import factories
+from tests.tiny_runs import CLASSES, SilentWriter, tiny_config, tiny_source
+
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+CONFIGS = sorted(path.stem for path in Path(default.__file__).parent.glob("*.py") if path.stem != "__init__")
+# Keys that nothing reads yet, and what they wait for.
+RESERVED = {
+    **dict.fromkeys(
+        ("data.train_proposals", "data.test_proposals", "data.train_features", "data.test_features",
+         "data.annotations", "data.fps"),
+        "datasets of the user's own files",
+    ),
+}  # fmt: skip
+
+
+class Recorded:
+    """A configuration that notes which of its values are read by name. Copying it as a whole reads nothing."""
+
+    def __init__(self, config, read: set, prefix=""):
+        self._config, self._read, self._prefix = config, read, prefix
+
+    def __getattr__(self, name):
+        return self[name]
+
+    def __getitem__(self, name):
+        value = self._config[name]
+        if hasattr(value, "items"):
+            return Recorded(value, self._read, f"{self._prefix}{name}.")
+        self._read.add(self._prefix + name)
+        return value
+
+    def items(self):
+        return self._config.items()
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """The keys that a training run with its evaluation reads, through the real factories of both sides."""
+    keys = set()
+    config = Recorded(tiny_config(num_epochs=1, data__dataset="shoulder"), keys)
+    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=CLASSES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factories, "prepare", lambda name, data_dir, **settings: builder)
+        patch.setattr(factories, "open_split", lambda builder, split, cache_bytes: tiny_source(split, 6))
+        commands.train(config, str(tmp_path_factory.mktemp("recorded")), factories, SilentWriter)
+    return keys
+
+
+def model_keys():
+    """The model's keys are copied into its fields as a whole, so they are tested by what they change."""
+    return {f"model.{key}" for key in default.get_config().model}
+
+
+def test_every_key_is_read(read):
+    assert set(flatten(default.get_config())) - model_keys() - read == set(RESERVED)
+
+
+def test_no_reserved_key_is_read_already(read):
+    assert not read & set(RESERVED)
+
+
+OTHER_VALUES = {bool: lambda value: not value, int: lambda value: value + 1, float: lambda value: value / 2 + 0.1}
+
+
+@pytest.mark.parametrize("key", sorted(default.get_config().model))
+def test_every_key_of_the_model_changes_the_model(key):
+    config = default.get_config()
+    value = config.model[key]
+    config.model[key] = "nonlocal" if key == "proposal_net" else OTHER_VALUES[type(value)](value)
+    assert make_model(config) != make_model(default.get_config())
+
+
+def test_the_number_of_classes_and_the_type_of_products_reach_the_model():
+    config = default.get_config()
+    config.dtype, config.data.num_classes = "bfloat16", 7
+    model = make_model(config)
+    assert model.dtype == "bfloat16" and model.num_classes == 7
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_variants_have_the_keys_of_the_default(name):
+    """Deltas only: a key of a variant alone would be read by nobody."""
+    config = importlib.import_module(f"configs.{name}").get_config()
+    assert flatten(config).keys() == flatten(default.get_config()).keys()
+    for key, value in flatten(default.get_config()).items():
+        found = flatten(config)[key]
+        assert value is None or type(found) is type(value), key
+
+
+@pytest.mark.parametrize("key, value", [("no_such_key", 1), ("model.no_such_key", 1)])
+def test_a_key_that_does_not_exist_cannot_be_set(key, value):
+    config = default.get_config().lock()
+    with pytest.raises(KeyError, match="no_such_key"):
+        config.update_from_flattened_dict({key: value})
