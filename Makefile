@@ -23,7 +23,7 @@ demo: install
 	$(RUN) main.py --config=configs/shoulder.py --workdir=$(WORKDIR)
 
 test: install
-	$(RUN) -m pytest tests -m "not slow"
+	$(RUN) -m pytest tests -m "not slow" -n 2
 
 test-slow: install
 	$(RUN) -m pytest tests -m slow

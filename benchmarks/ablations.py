@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("--output", default="docs/ablations.md")
     arguments = parser.parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    results = {
-        name: [run(name, seed, Path(arguments.workdir) / f"{name}_{seed}") for seed in seeds] for name in ROWS
-    }
+    results = {name: [run(name, seed, Path(arguments.workdir) / f"{name}_{seed}") for seed in seeds] for name in ROWS}
     Path(arguments.output).write_text(table(results, seeds))
     print(f"wrote {arguments.output}")
 
@@ -46,8 +44,9 @@ def table(results: dict[str, list[dict]], seeds: list[int]) -> str:
     lines = [
         "# Ablations on `shoulder`",
         "",
-        f"mAP in percent on the test people, mean ± standard deviation over the training seeds {seeds}; the data are the",
-        "same for all. Made by `make ablations`; figures as they fell. The rows are defined in `configs/ablations.py`.",
+        f"mAP in percent on the test people, mean ± standard deviation over the training seeds {seeds};",
+        "the data are the same for all. Made by `make ablations`, figures as they fell; `configs/ablations.py` defines the",
+        "rows. The settings were chosen for ContextLoc and are the same for all rows but the learning rate of P-GCN.",
         "",
         "| model | " + " | ".join(f"mAP@{c}" if c != "average" else "average 0.3..0.7" for c in COLUMNS) + " |",
         "|---|" + "---|" * len(COLUMNS),
