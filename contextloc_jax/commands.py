@@ -29,6 +29,7 @@ def train(config, workdir: str, inputs, make_writer: Callable[[str], object]) ->
     make_writer: workdir -> a TensorBoard-like writer (anything with write_scalars(step, scalars)).
     """
     flat_config = run_config.flatten(config)
+    factories.check_values(config)
     model, weights = factories.make_model(config), factories.make_loss_weights(config)
     parallel = Parallel(config.parallel)
     parallel.check_batch_size(config.batch_size)

@@ -4,21 +4,33 @@ import dataclasses
 
 import optax
 
+from contextloc_jax.detections import NMS_METHODS
 from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import DetectionSettings
 from contextloc_jax.losses import LossWeights
+from contextloc_jax.metrics import find_protocol
 from contextloc_jax.model import PROPOSAL_NETS, ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.parallel import AXIS
 from contextloc_jax.train import Schedule
 
+DTYPES = ("float32", "bfloat16")
+COUNTS = ("num_epochs", "visits_per_epoch", "log_every", "evaluate_every", "keep_checkpoints")
+
+
+def check_values(config) -> None:
+    """Raises InputError for values that would otherwise be found wrong only when a run first uses them."""
+    for name in COUNTS:
+        if config[name] < 1:
+            raise InputError(f"config.{name} is {config[name]}; expected at least 1")
+    find_protocol(config.detection.protocol)
+    _check_one_of("detection.nms", config.detection.nms, NMS_METHODS)
+
 
 def make_model(config) -> ContextLoc:
     """The model of config.model."""
-    if config.model.proposal_net not in PROPOSAL_NETS:
-        raise InputError(
-            f"config.model.proposal_net is {config.model.proposal_net!r}; expected one of {', '.join(PROPOSAL_NETS)}"
-        )
+    _check_one_of("model.proposal_net", config.model.proposal_net, PROPOSAL_NETS)
+    _check_one_of("dtype", config.dtype, DTYPES)
     fields = {field.name for field in dataclasses.fields(ContextLoc)}
     settings = {key: value for key, value in config.model.items() if key in fields}
     norm_axis = AXIS if config.model.batch_norm_global else None
@@ -56,3 +68,8 @@ def make_detection_settings(config) -> DetectionSettings:
     """How detections are made and measured."""
     detection = config.detection
     return DetectionSettings(detection.protocol, detection.top_k, detection.nms_tiou, detection.nms)
+
+
+def _check_one_of(key: str, value: str, expected: tuple[str, ...]) -> None:
+    if value not in expected:
+        raise InputError(f"config.{key} is {value!r}; expected one of {', '.join(expected)}")

@@ -6,7 +6,8 @@ import pytest
 
 from configs import default
 from contextloc_jax import commands
-from contextloc_jax.factories import make_model
+from contextloc_jax.errors import InputError
+from contextloc_jax.factories import COUNTS, make_model
 from contextloc_jax.run_config import flatten
 from input_pipeline import factories
 from tests.tiny_runs import CLASSES, SilentWriter, tiny_config, tiny_source
@@ -102,3 +103,27 @@ def test_a_key_that_does_not_exist_cannot_be_set(key, value):
     config = default.get_config().lock()
     with pytest.raises(KeyError, match="no_such_key"):
         config.update_from_flattened_dict({key: value})
+
+
+@pytest.mark.parametrize(
+    "key, value, expected",
+    [
+        *((key, 0, "expected at least 1") for key in COUNTS),
+        ("dtype", "float17", "expected one of float32, bfloat16"),
+        ("parallel", "pjit", "expected 'shard_map' or 'pmap'"),
+        ("model.proposal_net", "gat", "expected one of pgcn, nonlocal, none"),
+        ("detection.nms", "soft", "expected one of hard, linear, gaussian, none"),
+        ("sampling.num_background", 0, "needs at least 1"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_is_read_or_written(tmp_path, key, value, expected):
+    config = tiny_config(**{key: value})
+    with pytest.raises(InputError, match=rf"^config\.{key} is {value!r}; .*{expected}[^\n]*$"):
+        commands.train(config, str(tmp_path / "run"), None, None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(tmp_path):
+    with pytest.raises(InputError, match=r"^protocol 'coco' is unknown; expected one of thumos14, activitynet$"):
+        commands.train(tiny_config(detection__protocol="coco"), str(tmp_path / "run"), None, None)
+    assert not (tmp_path / "run").exists()
