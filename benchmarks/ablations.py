@@ -46,7 +46,7 @@ def table(results: dict[str, list[dict]], seeds: list[int]) -> str:
         "",
         f"mAP in percent on the test people, mean ± standard deviation over the training seeds {seeds};",
         "the data are the same for all. Made by `make ablations`, figures as they fell; `configs/ablations.py` defines",
-        "the rows. The settings were chosen for ContextLoc and are the same for all rows but the learning rate of P-GCN.",
+        "the rows. The settings were chosen for ContextLoc; all rows share them but for P-GCN's learning rate.",
         "",
         "| model | " + " | ".join(f"mAP@{c}" if c != "average" else "average 0.3..0.7" for c in COLUMNS) + " |",
         "|---|" + "---|" * len(COLUMNS),
