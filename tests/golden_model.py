@@ -6,6 +6,7 @@ import numpy as np
 
 from contextloc_jax.batch import Batch, Targets
 from contextloc_jax.model import ContextLoc
+from contextloc_jax.proposal_nets import edge_weights
 from contextloc_jax.torch_import import from_variables, to_variables
 from input_pipeline.alignment import segment_snippets
 from input_pipeline.neighbors import tree_hops
@@ -84,6 +85,15 @@ def training_batch() -> Batch:
         regression=train["reg_target"][:, SLOTS].astype(np.float32),
     )
     return Batch(features=np.concatenate(padded), targets=targets, **stacked)
+
+
+def adjacency(nodes: np.ndarray, trees: np.ndarray) -> np.ndarray:
+    """Rows 0..4 of the authors' 21 x 21 adjacency, from the weights the graph uses: nodes [M, F] -> [trees, 5, 21]."""
+    rows = np.zeros((len(trees), 5, TREE), np.float32)
+    for row in range(5):
+        places = [row, *range(4 * row + 1, 4 * row + 5)]
+        rows[:, row, places] = edge_weights(np.asarray(nodes)[trees[:, places]])
+    return rows
 
 
 def authors_names(params: dict) -> dict[str, np.ndarray]:

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from contextloc_jax.model import ContextLoc
-from contextloc_jax.proposal_nets import edge_weights
 from contextloc_jax.torch_import import to_variables
-from input_pipeline.alignment import segment_snippets
+from input_pipeline.factories import ground_truth, video_facts
+from input_pipeline.proposal_list import read_proposal_list
+from input_pipeline.video_source import source_from_arrays
+from tests.golden_data import GOLDEN
 from tests.golden_model import (
     NUM_CLASSES,
+    adjacency,
     expected_shapes,
     features,
     golden,
@@ -60,15 +63,6 @@ def test_golden_graph_scores_of_given_trees(contextloc):
     assert relative_error(scores.regression[0] * deviation + mean, graph["reg_scores"]) < OUTPUT_TOLERANCE
 
 
-def adjacency(nodes, trees) -> np.ndarray:
-    """Rows 0..4 of the authors' 21 x 21 adjacency, from the weights the graph uses: [trees, 5, 21]."""
-    rows = np.zeros((len(trees), 5, 21), np.float32)
-    for row in range(5):
-        places = [row, *range(4 * row + 1, 4 * row + 5)]
-        rows[:, row, places] = edge_weights(nodes[trees[:, places]])
-    return rows
-
-
 def test_golden_pgcn_own_scores():
     pgcn = golden("pgcn")
     draws = np.random.RandomState(int(pgcn["seed"]))
@@ -94,9 +88,30 @@ def test_golden_pgcn_own_scores():
     assert relative_error(scores.regression[0], raw) < OUTPUT_TOLERANCE
 
 
-def test_golden_units_follow_from_training_ticks():
-    train = golden("train")
-    for video, ticks in zip(train["video"], train["ticks"], strict=True):
-        units = segment_snippets(ticks, len(features(video)))
-        assert units.shape == (168, 3, 2)
-        assert units.min() >= -8 and units[..., 0].max() < len(features(video))
+def test_golden_proposals_and_instances_as_fractions():
+    sampling = golden("sampling")
+    records = {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt")}
+    source = source_from_arrays(
+        [records[video] for video in sampling["test_video_ids"]], [np.zeros((1, 1), np.float32)] * 3, list("12345")
+    )
+    facts = video_facts(source)
+    for index, video in enumerate(sampling["test_video_ids"]):
+        assert np.array_equal(facts(index)[2], sampling[f"test_{video}_rel_props"])
+        assert source.records[index].num_frames == sampling[f"test_{video}_num_frames"]
+    truth = ground_truth(source)
+    fractions = truth.segments / truth.duration_seconds[truth.video][:, None]
+    ours = np.column_stack([truth.video, truth.label, fractions])
+    assert np.allclose(ours, sampling["gt_all"], rtol=1e-12)
+
+
+def test_golden_training_batch_agrees_with_the_sampled_videos():
+    train, sampling = golden("train"), golden("sampling")
+    assert np.allclose(train["reg_stats"], sampling["train_reg_stats"], rtol=1e-12)
+    assert np.allclose(golden("graph")["reg_stats"], sampling["train_reg_stats"], rtol=1e-12)
+    for video, num_frames in zip(train["video"], train["num_frames"], strict=True):
+        assert num_frames == sampling[f"train_{video}_num_frames"]
+    for name in ("pooling", "graph"):
+        videos, frames = golden(name).get("video_names", golden("graph")["video"]), golden(name)["num_frames"]
+        known = dict(zip(np.atleast_1d(videos).tolist(), np.atleast_1d(frames).tolist(), strict=True))
+        for video in known.keys() & set(sampling["test_video_ids"].tolist()):
+            assert known[video] == sampling[f"test_{video}_num_frames"]

@@ -10,7 +10,7 @@ from contextloc_jax.model import ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.train import TrainState, loss_gradients, make_train_step
-from tests.golden_model import authors_names, golden, model_and_variables, relative_error, training_batch
+from tests.golden_model import adjacency, authors_names, golden, model_and_variables, relative_error, training_batch
 
 OUTPUT_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-4
 NORMS = {"BN_A": "activity_norm", "BN_C": "completeness_norm"}
@@ -84,9 +84,12 @@ def test_golden_features_before_and_after_batch_norm(setting):
         state.variables, pooled, batch.node_count, True, method=ContextLoc.branch_features, mutable=["batch_stats"]
     )
     centers = batch.first_hop[0, ::5, 0]
-    for branch, name in ((activity, "bn_out_act_rows0"), (completeness, "bn_out_comp_rows0")):
-        measured = train_data[name]
+    trees = np.arange(batch.node_count.shape[1]).reshape(len(centers), -1)
+    for branch, name in ((activity, "act"), (completeness, "comp")):
+        measured = train_data[f"bn_out_{name}_rows0"]
         assert relative_error(np.asarray(branch)[:, centers].reshape(measured.shape), measured) < 6e-5, name
+        edges = np.concatenate([adjacency(nodes, trees) for nodes in branch])
+        assert relative_error(edges, train_data[f"adj_{name}"]) < 6e-5, name
 
 
 def test_golden_losses_of_four_steps(four_steps):
