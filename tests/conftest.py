@@ -1,4 +1,4 @@
-"""Every run of the tests draws the same examples and compiles a program once, also for its subprocesses."""
+"""Every run of the tests draws the same examples, and compiles a program once for all its processes."""
 
 import os
 import tempfile
@@ -9,17 +9,11 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
-# Before jax is imported: it reads these when it is.
-_CACHE = tempfile.TemporaryDirectory(prefix="compiled-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-
-
-@pytest.fixture(autouse=True, scope="session")
-def compilation_cache():
-    """Removes the cache in the end."""
-    yield
-    _CACHE.cleanup()
+# Before jax is imported, which reads these then. Workers of pytest-xdist and tests' subprocesses inherit the folder.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory(prefix="compiled-")  # removed when this process ends
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ def tiny_config(**changes):
     config = default.get_config()
     config.update_from_flattened_dict(
         {
-            "batch_size": 4, "num_epochs": EPOCHS, "visits_per_epoch": 4, "log_every": 2, "evaluate_every": 1,
+            "seed": 5, "batch_size": 4, "num_epochs": EPOCHS, "visits_per_epoch": 4,
+            "log_every": 2, "evaluate_every": 1,
             "model.context_width": 4, "model.graph_width": 4, "model.batch_norm_global": True,
             "model.gcn_dropout": 0.5, "model.head_dropout": 0.5, "sampling.num_incomplete": 2,
             "optimizer.decay_epochs": (2,), "data.num_classes": len(CLASSES), "data.validation_fraction": 1 / 3,

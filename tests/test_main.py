@@ -1,0 +1,146 @@
+"""The command line as a user meets it: every mistake is one line and exit code 1 (input) or 2 (usage)."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contextloc_jax.checkpoint import Checkpoints, digest
+
+ROOT = Path(__file__).parent.parent
+SHOULDER = "--config=configs/shoulder.py"
+# Three steps with a small model, on all of shoulder's sessions.
+FEW_STEPS = ("--config.num_epochs=1", "--config.visits_per_epoch=1", "--config.model.context_width=8",
+             "--config.model.graph_width=8")  # fmt: skip
+
+
+def run_main(*arguments, **environment):
+    command = [sys.executable, "main.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment, timeout=300)
+
+
+def assert_one_line(process, code: int, *parts: str):
+    """Exit code, and a last line that starts with error: and says it all; before it only what went on."""
+    assert process.returncode == code, process.stderr
+    assert "Traceback" not in process.stderr + process.stdout
+    *before, line = process.stderr.splitlines()
+    assert not before, before
+    assert line.startswith("error: " if code == 1 else "usage error: ")
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (("--workdir={workdir}",), ("--mode=train needs --config",)),
+        ((SHOULDER,), ("--workdir",)),
+        ((SHOULDER, "--workdir={workdir}", "--config.batch_sise=3"), ("no such key", "batch_sise")),
+        ((SHOULDER, "--workdir={workdir}", "--config.model.graph_with=3"), ("no such key", "graph_with")),
+        ((SHOULDER, "--workdir={workdir}", "--config.batch_size=many"), ("batch_size", "many")),
+        ((SHOULDER, "--workdir={workdir}", "--mode=eval"), ("--mode=eval", "evaluate")),
+        ((SHOULDER, "--workdir={workdir}", "--batch=1"), ("'batch'",)),
+        ((SHOULDER, "--workdir={workdir}", "evaluate"), ("'evaluate' is no flag",)),
+        (("--config=configs/nowhere.py", "--workdir={workdir}"), ("configs/nowhere.py",)),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(tmp_path, arguments, parts):
+    workdir = tmp_path / "run"
+    process = run_main(*(argument.format(workdir=workdir) for argument in arguments))
+    assert_one_line(process, 2, *parts)
+    assert not workdir.exists()
+
+
+def test_evaluate_without_a_checkpoint(tmp_path):
+    process = run_main(SHOULDER, f"--workdir={tmp_path / 'run'}", "--mode=evaluate")
+    assert_one_line(process, 1, str(tmp_path / "run"), "no checkpoints here; train first")
+
+
+def test_a_workdir_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    process = run_main(SHOULDER, f"--workdir={tmp_path / 'file' / 'run'}")
+    assert_one_line(process, 1, f"--workdir={tmp_path / 'file' / 'run'}: cannot write there", "choose another folder")
+
+
+def test_a_batch_size_that_four_devices_cannot_share(tmp_path):
+    four = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    process = run_main(SHOULDER, f"--workdir={tmp_path / 'run'}", "--config.batch_size=18", **four)
+    assert_one_line(process, 1, "config.batch_size is 18, which 4 devices cannot share equally; set it to 16 or 20")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_package_of_the_recordings_is_not_installed(tmp_path):
+    """sitecustomize runs before anything else and hides the package from the finders."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'seglearn' else find(name, *more)\n"
+    )
+    process = run_main(SHOULDER, f"--workdir={tmp_path / 'run'}", PYTHONPATH=str(tmp_path))
+    assert_one_line(process, 1, "pip install seglearn==1.2.5")
+
+
+@pytest.mark.slow
+def test_train_then_train_again_then_evaluate(tmp_path):
+    """The quickstart's way on its real recordings, shortened."""
+    common = (SHOULDER, f"--workdir={tmp_path}", *FEW_STEPS)
+    results = ("metrics.json", "detections.json", "scores.npz")
+
+    def contents():
+        return {name: (tmp_path / name).read_bytes() for name in results}
+
+    first = run_main(*common)
+    assert first.returncode == 0 and "Traceback" not in first.stderr, first.stderr
+    assert first.stdout.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["videos"] == 24 and metrics["protocol"] == "thumos14" and len(metrics["AP"]) == 5
+    page = (tmp_path / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+    expected = contents()
+    again = run_main(*common)
+    assert again.returncode == 0 and "train 3/3" not in again.stderr and contents() == expected
+    evaluated = run_main(SHOULDER, f"--workdir={tmp_path}", "--mode=evaluate", *FEW_STEPS)
+    assert evaluated.returncode == 0 and contents() == expected
+
+    other = run_main(*common, "--config.seed=1")
+    assert_one_line(other, 1, "seed is 1, there 0", "use a new --workdir")
+    absent = run_main(*common, "--mode=evaluate", "--checkpoint=77")
+    assert_one_line(absent, 1, "--checkpoint=77", "expected best, latest or one of [3]")
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path):
+    """SIGKILL at five moments that the test does not choose: during a step, an evaluation or a save."""
+    settings = (SHOULDER, f"--config.data.data_dir={tmp_path / 'data'}", *FEW_STEPS[2:],
+                "--config.num_epochs=6", "--config.evaluate_every=1", "--config.visits_per_epoch=2")  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run_main(*settings, f"--workdir={whole}").returncode == 0
+    command = [sys.executable, "main.py", *settings, f"--workdir={killed}"]
+    rng, kills = np.random.default_rng(0), 0
+    while kills < 5:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        before, patience = steps(killed), time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < patience and steps(killed) == before:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.5))
+        process.kill()
+        process.communicate()
+        kills += 1
+    assert run_main(*settings, f"--workdir={killed}").returncode == 0
+    assert (killed / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+    assert (killed / "scores.npz").read_bytes() == (whole / "scores.npz").read_bytes()
+    ends = [Checkpoints(folder, read_only=True) for folder in (whole, killed)]
+    a, b = (digest(end.restore(end.latest), {}) for end in ends)
+    assert a == b
+
+
+def steps(workdir) -> list[str]:
+    """Names of the checkpoints that are there."""
+    return sorted(path.name for path in (workdir / "checkpoints").glob("*"))
