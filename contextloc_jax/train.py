@@ -143,13 +143,15 @@ def train(
     first_step = int(state.step)
     compiled, state = parallel.compile_step(step_function), parallel.replicate(state)
     progress = Progress("train", schedule.num_steps, first_step)
+    first_profiled = first_step + PROFILED_STEPS[0]
+    last_profiled = min(first_step + PROFILED_STEPS[1], schedule.num_steps)
     pending = None  # checked one step late, so that the device never waits for the host
     try:
         for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
-            if profile_dir is not None and step - first_step == PROFILED_STEPS[0]:
+            if profile_dir is not None and step == first_profiled:
                 jax.profiler.start_trace(profile_dir)
             state, scalars = compiled(state, parallel.shard(batch))
-            if profile_dir is not None and step - first_step == PROFILED_STEPS[1]:
+            if profile_dir is not None and step == last_profiled >= first_profiled:
                 jax.block_until_ready(state)
                 jax.profiler.stop_trace()
             if pending is not None:

@@ -127,3 +127,11 @@ def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(tmp_p
     with pytest.raises(InputError, match=r"^protocol 'coco' is unknown; expected one of thumos14, activitynet$"):
         commands.train(tiny_config(detection__protocol="coco"), str(tmp_path / "run"), None, None)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_number_of_classes_must_be_the_datasets(monkeypatch):
+    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a", "b", "c"]))
+    monkeypatch.setattr(factories, "prepare", lambda name, data_dir, **settings: builder)
+    with pytest.raises(InputError, match=r"^config\.data\.num_classes is 2; dataset shoulder has 3 classes$"):
+        factories.prepare_dataset(tiny_config(data__dataset="shoulder"), "run")
+    assert factories.prepare_dataset(tiny_config(data__dataset="shoulder", data__num_classes=3), "run") is builder

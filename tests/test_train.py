@@ -66,6 +66,7 @@ def run_loop(
     spoil=None,
     saves=None,
     step_function=counting_step,
+    profile_dir=None,
 ):
     writer, saves, evaluated = SilentWriter(), saves or Saves(), []
 
@@ -85,6 +86,7 @@ def run_loop(
         evaluate=evaluate,
         checkpoints=saves,
         about={"name": "counting"},
+        profile_dir=profile_dir,
     )
     return Run(last, writer.written, saves.saved, evaluated)
 
@@ -126,6 +128,30 @@ def test_a_resumed_loop_takes_the_remaining_steps_only():
     run = run_loop(first_step=5)
     assert run.state.step == 10 and run.state.params["total"] == VIDEOS * sum(range(6, 11))
     assert [step for step, *_ in run.saved] == [10]
+
+
+@pytest.mark.parametrize(
+    "first_step, num_steps, expected",
+    [(0, 10, ["start 3", "stop 8"]), (4, 20, ["start 7", "stop 12"]), (0, 6, ["start 3", "stop 6"]), (7, 10, [])],
+)
+def test_a_trace_is_of_a_few_steps_after_the_first_and_is_ended_with_the_run(
+    monkeypatch, first_step, num_steps, expected
+):
+    taken, events = [first_step], []
+
+    def step(state, batch):
+        jax.debug.callback(lambda step: taken.append(int(step)), state.step + 1)
+        return counting_step(state, batch)
+
+    def note(event):
+        jax.effects_barrier()
+        events.append(f"{event} {max(taken)}")
+
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: note("start") if folder == "traces" else None)
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: note("stop"))
+    run_loop(num_steps, first_step, step_function=step, profile_dir="traces")
+    assert events == expected
+    assert run_loop(10, step_function=step).state.step == 10 and events == expected
 
 
 @pytest.mark.parametrize("spoil, kept", [(1, []), (4, []), (5, []), (6, [5]), (9, [5]), (10, [5])])
@@ -183,7 +209,7 @@ def dropout_keys(seed=SEED, step=0, example_keys=None):
     return jnp.stack([jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), key) for key in keys])
 
 
-@pytest.mark.parametrize("step, rate", [(0, 0.01), (8, 0.001)])
+@pytest.mark.parametrize("step, rate", [(7, 0.01), (8, 0.001)])
 def test_a_step_is_the_gradient_of_the_loss_through_the_optimiser(step, rate):
     count = optax.tree_utils.tree_set(first_state().opt_state, count=np.int32(step))
     before = first_state()._replace(step=np.int32(step), opt_state=count)
