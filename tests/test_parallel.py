@@ -94,7 +94,7 @@ def test_shard_map_and_pmap_agree(thorough, name, devices):
 @pytest.mark.slow
 def test_dropout_drops(thorough):
     plain, dropout = (of_case(thorough[1], f"{name} shard_map") for name in ("plain", "dropout"))
-    assert largest_difference(dropout["loss/activity"], plain["loss/activity"]) > 0.01
+    assert largest_difference(dropout["loss/activity"], plain["loss/activity"]) > 1e-3  # 100 times what agrees
 
 
 @pytest.mark.slow
