@@ -24,7 +24,7 @@ MODES = {  # the flags each needs and those it may have, beside --workdir, --con
     "export_torch": (("torch_checkpoint",), ()),
     "score": (("detections", "annotations", "protocol"), ("subset",)),
     "compare": (("runs",), ("protocol",)),
-    "fuse": (("streams",), ("protocol",)),
+    "fuse": (("streams",), ("protocol", "class_scores", "class_top_k")),
 }
 config_flags.DEFINE_config_file("config", None, "A file of configs/, e.g. configs/shoulder.py.", lock_config=True)
 flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
@@ -37,6 +37,8 @@ flags.DEFINE_string("protocol", None, "score, compare, fuse: thumos14 or activit
 flags.DEFINE_string("subset", None, "score: the annotated subset to evaluate (default: what the protocol evaluates).")
 flags.DEFINE_string("runs", None, "compare: two evaluated or scored workdirs, A,B.")
 flags.DEFINE_string("streams", None, "fuse: evaluated workdirs with weights, rgb=DIR:1,flow=DIR:1.2.")
+flags.DEFINE_string("class_scores", None, "fuse: video-level class scores, a .json or .npy file, or 'oracle'.")
+flags.DEFINE_integer("class_top_k", None, "fuse: classes kept a video, the best of --class_scores; 0: all.", 0)
 
 
 def run(mode: str) -> None:
@@ -57,7 +59,7 @@ def run(mode: str) -> None:
         case "fuse":
             from contextloc_jax import score_commands
 
-            score_commands.fuse(workdir, FLAGS.streams, FLAGS.protocol)
+            score_commands.fuse(workdir, FLAGS.streams, FLAGS.protocol, FLAGS.class_scores, FLAGS.class_top_k)
         case "import_torch":
             from contextloc_jax import torch_commands
 

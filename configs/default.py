@@ -63,6 +63,10 @@ def get_config() -> ml_collections.ConfigDict:
     detection.top_k = 2000  # (proposal, class) pairs kept a video
     detection.nms_tiou = 0.35
     detection.nms = "hard"  # or 'linear', 'gaussian' (Soft-NMS)
+    # Video-level class scores of the test videos that multiply proposals' scores: a .json or .npy file, or 'oracle'
+    # (the annotated classes); '': none. ActivityNet is usually evaluated with a classifier's two best classes a video.
+    detection.class_scores = ""
+    detection.class_top_k = 0  # classes kept a video, the best of class_scores; 0: all
 
     config.data = data = ml_collections.ConfigDict()
     data.dataset = "thumos14"  # a builder of input_pipeline/datasets

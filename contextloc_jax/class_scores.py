@@ -2,10 +2,11 @@
 
 `detections.detect` multiplies the scores of a video's proposals by them. Forms of file:
 .json  {video id: {label: score}}, or ActivityNet's classification results
-       {"results": {video id: [{"label": ..., "score": ...}]}}; a label that a video does not list has 0
+       {"results": {video id: [{"label": ..., "score": ...}]}}; a label that a video does not list has 0. Also
+       {"class": [labels], "results": {video id: [a score for each of them]}}. Ids may lack ActivityNet's "v_".
 .npy   [rows, K], columns in the order of the classes; or 101 columns of UCF101 in their usual order for THUMOS14's
        classes. Row n - 1 belongs to the video whose id ends in the number n (video_test_0000004: row 3); where ids end
-       in no number, rows are the videos in sorted order.
+       in no number, rows are the videos in sorted order, as many as there are videos.
 """
 
 import os
@@ -19,6 +20,8 @@ from contextloc_jax.batch import GroundTruth
 from contextloc_jax.errors import InputError
 from contextloc_jax.json_file import read_json
 
+ORACLE = "oracle"
+SUFFIXES = (".json", ".npy")
 UCF101_CLASSES = 101
 UCF101_COLUMNS = {  # of THUMOS14's classes, counted from 0
     "BaseballPitch": 6,
@@ -44,6 +47,32 @@ UCF101_COLUMNS = {  # of THUMOS14's classes, counted from 0
 }
 
 
+def find_class_scores(
+    source: str, video_ids: Sequence[str], labels: Sequence[str], ground_truth: GroundTruth | None = None
+) -> dict[str, np.ndarray] | None:
+    """What detection.class_scores means: '' no scores (None), 'oracle' the annotated classes, else a file of them.
+
+    InputErrors as of `read_class_scores`; also 'oracle' where there is no ground truth.
+    """
+    if not source:
+        return None
+    if source != ORACLE:
+        return read_class_scores(source, video_ids, labels)
+    if ground_truth is None:
+        raise InputError("detection.class_scores is 'oracle', but these videos have no annotations; name a file")
+    return oracle_class_scores(ground_truth)
+
+
+def check_class_scores_file(source: str) -> None:
+    """InputError for a value of detection.class_scores that cannot be read later: to find out before hours of work."""
+    if source in ("", ORACLE):
+        return
+    if Path(source).suffix.lower() not in SUFFIXES:
+        raise InputError(f"{source}: video-level class scores are 'oracle' or a file, .json or .npy (never a pickle)")
+    if not Path(source).is_file():
+        raise InputError(f"{source}: there is no such file of video-level class scores; check the path")
+
+
 def read_class_scores(
     path: str | os.PathLike, video_ids: Sequence[str], labels: Sequence[str]
 ) -> dict[str, np.ndarray]:
@@ -52,10 +81,8 @@ def read_class_scores(
     InputError: another form than above, a video that is missing, a score that is negative or not finite, classes that
     are not those of `labels`.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".json", ".npy"):
-        raise InputError(f"{path}: video-level class scores are read from .json or .npy (never from a pickle)")
-    read = _read_json if suffix == ".json" else _read_array
+    check_class_scores_file(str(path))
+    read = _read_json if Path(path).suffix.lower() == ".json" else _read_array
     scores = read(path, list(video_ids), list(labels))
     for video_id, values in scores.items():
         if not np.isfinite(values).all() or values.min(initial=0) < 0:
@@ -72,10 +99,12 @@ def oracle_class_scores(ground_truth: GroundTruth) -> dict[str, np.ndarray]:
 
 def _read_json(path, video_ids: list[str], labels: list[str]) -> dict[str, np.ndarray]:
     content = read_json(path)
+    classes = content.get("class") if isinstance(content, dict) and "results" in content else None
     content = content.get("results", content) if isinstance(content, dict) else None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(classes, list | None):
         raise InputError(f"{path}: expected {{video id: {{label: score}}}}")
-    by_video = {video_id: _by_label(path, video_id, content.get(video_id)) for video_id in video_ids}
+    rows = {video_id: content.get(video_id, content.get(video_id.removeprefix("v_"))) for video_id in video_ids}
+    by_video = {video_id: _by_label(path, video_id, row, classes) for video_id, row in rows.items()}
     used = set().union(*by_video.values())
     missing, unknown = sorted(set(labels) - used), sorted(used - set(labels))
     if unknown and missing:
@@ -89,12 +118,17 @@ def _read_json(path, video_ids: list[str], labels: list[str]) -> dict[str, np.nd
     }
 
 
-def _by_label(path, video_id: str, scores: object) -> dict[str, float]:
+def _by_label(path, video_id: str, scores: object, classes: list | None) -> dict[str, float]:
     where = f"{path}: video {video_id!r}"
     if scores is None:
         raise InputError(f"{where} has no class scores; expected every evaluated video")
     try:
-        pairs = scores.items() if isinstance(scores, dict) else [(row["label"], row["score"]) for row in scores]
+        if isinstance(scores, dict):
+            pairs = scores.items()
+        elif classes:
+            pairs = zip(classes, scores, strict=True)
+        else:
+            pairs = [(row["label"], row["score"]) for row in scores]
         return {str(label): float(score) for label, score in pairs}
     except (TypeError, KeyError, ValueError, OverflowError):
         raise InputError(f"{where}: found {scores!r:.60}, expected {{label: score}}") from None
@@ -113,16 +147,20 @@ def _read_array(path, video_ids: list[str], labels: list[str]) -> dict[str, np.n
         columns = np.array([UCF101_COLUMNS[label] for label in labels])
     elif array.shape[1] != len(labels):
         raise InputError(f"{path}: {array.shape[1]} columns, expected one for each of the {len(labels)} classes")
-    rows = _rows(video_ids)
+    rows = _rows(path, video_ids, len(array))
     if max(rows) >= len(array):
         late = max(video_ids, key=lambda name: rows[video_ids.index(name)])
         raise InputError(f"{path}: {len(array)} rows, but video {late!r} needs row {max(rows)} (counted from 0)")
     return {name: array[row, columns].astype(np.float64) for name, row in zip(video_ids, rows, strict=True)}
 
 
-def _rows(video_ids: list[str]) -> list[int]:
+def _rows(path, video_ids: list[str], num_rows: int) -> list[int]:
     numbers = [re.search(r"(\d+)$", name) for name in video_ids]
     if all(found and int(found[1]) > 0 for found in numbers):
         return [int(found[1]) - 1 for found in numbers]
+    if num_rows != len(video_ids):
+        raise InputError(
+            f"{path}: {num_rows} rows for {len(video_ids)} videos whose names end in no number; expected a row for each"
+        )
     place = {name: row for row, name in enumerate(sorted(video_ids))}
     return [place[name] for name in video_ids]

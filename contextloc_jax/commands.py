@@ -68,6 +68,7 @@ def train(config, workdir: str, inputs, make_writer: Callable[[str], object]) ->
 
 def evaluate(config, workdir: str, inputs, checkpoint: str) -> None:
     """Restores a checkpoint ('best', 'latest' or a step) and evaluates it on the test split."""
+    factories.check_values(config)
     checkpoints = Checkpoints(workdir, read_only=True)
     step = checkpoints.resolve(checkpoint)
     about, state = checkpoints.about(step), checkpoints.restore(step)
@@ -98,7 +99,8 @@ def _validation(config, inputs, data, parallel: Parallel, model) -> Callable[[di
         return lambda variables: None
     predictor, facts, truth = Predictor(parallel, model), inputs.video_facts(source), inputs.ground_truth(source)
     batches = inputs.evaluation_batches(config, source, parallel.num_devices)
-    settings = factories.make_detection_settings(config)
+    # A file of class scores is about the test videos.
+    settings = factories.make_detection_settings(config)._replace(class_scores="")
 
     def average_map(variables: dict) -> float:
         scores = list(predictor(variables, batches, facts, data.regression_stats))

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contextloc_jax.batch import Detections, GroundTruth, VideoScores
+from contextloc_jax.class_scores import find_class_scores
 from contextloc_jax.detection_files import save_scores, write_activitynet
 from contextloc_jax.detections import detect
+from contextloc_jax.errors import InputError
 from contextloc_jax.json_file import write_whole
 from contextloc_jax.metrics import evaluate
 from contextloc_jax.report import write_report
@@ -17,22 +19,38 @@ from contextloc_jax.significance import intervals
 
 
 class DetectionSettings(NamedTuple):
-    """How scores become detections, and under which protocol they are measured."""
+    """How scores become detections, and under which protocol they are measured; values as config.detection's."""
 
     protocol: str
     top_k: int
     nms_tiou: float
     nms: str
+    class_scores: str = ""
+    class_top_k: int = 0
 
 
-def find(scores: Sequence[VideoScores], labels: Sequence[str], settings: DetectionSettings) -> Detections:
-    """Detections of all videos."""
-    return detect(scores, labels, top_k=settings.top_k, nms_tiou=settings.nms_tiou, nms=settings.nms)
+def find(
+    scores: Sequence[VideoScores],
+    labels: Sequence[str],
+    settings: DetectionSettings,
+    ground_truth: GroundTruth | None = None,
+) -> Detections:
+    """Detections of all videos; ground_truth is looked at by class_scores='oracle' alone."""
+    video_ids = [video.video_id for video in scores]
+    return detect(
+        scores,
+        labels,
+        top_k=settings.top_k,
+        nms_tiou=settings.nms_tiou,
+        nms=settings.nms,
+        class_scores=find_class_scores(settings.class_scores, video_ids, labels, ground_truth),
+        class_top_k=settings.class_top_k or None,
+    )
 
 
 def measure(scores: Sequence[VideoScores], ground_truth: GroundTruth, settings: DetectionSettings) -> dict:
     """Metrics of the detections in `scores` (the content of metrics.json)."""
-    return evaluate(find(scores, ground_truth.labels, settings), ground_truth, settings.protocol)
+    return evaluate(find(scores, ground_truth.labels, settings, ground_truth), ground_truth, settings.protocol)
 
 
 def assess(detections: Detections, ground_truth: GroundTruth, protocol: str, identity: str) -> dict:
@@ -55,9 +73,11 @@ def write_results(
 
     identity: content hash of the evaluated data, stamped into metrics.json. Returns the metrics.
     """
-    workdir = Path(workdir)
-    detections = find(scores, ground_truth.labels, settings)
+    detections = find(scores, ground_truth.labels, settings, ground_truth)
     metrics = assess(detections, ground_truth, settings.protocol, identity)
+    if settings.class_scores:  # a number made with a classifier, or the annotations, is another number: say so
+        metrics["class_scores"] = {"source": Path(settings.class_scores).name, "top_k": settings.class_top_k}
+    workdir = make_workdir(workdir)
     save_scores(workdir / "scores.npz", scores, ground_truth)
     write_activitynet(workdir / "detections.json", detections)
     write_assessed(workdir, detections, ground_truth, metrics, title, read_curves(workdir))
@@ -74,6 +94,15 @@ def write_assessed(
     low, high = metrics["interval"]["average_mAP"]
     facts = {f"{metrics['interval']['level']:.0%} interval of average mAP": f"{low:.3f}–{high:.3f}"}
     write_report(workdir / "report.html", detections, ground_truth, metrics, curves, title, facts)
+
+
+def make_workdir(workdir: str | Path) -> Path:
+    """The folder of a run, made where it is absent. InputError: it cannot be made."""
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir={workdir}: cannot be made ({error.strerror}); choose another folder") from None
+    return Path(workdir)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 
 import optax
 
+from contextloc_jax.class_scores import check_class_scores_file
 from contextloc_jax.detections import NMS_METHODS
 from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import DetectionSettings
@@ -25,6 +26,9 @@ def check_values(config) -> None:
             raise InputError(f"config.{name} is {config[name]}; expected at least 1")
     find_protocol(config.detection.protocol)
     _check_one_of("detection.nms", config.detection.nms, NMS_METHODS)
+    check_class_scores_file(config.detection.class_scores)
+    if config.detection.class_top_k < 0:
+        raise InputError(f"config.detection.class_top_k is {config.detection.class_top_k}; expected at least 0")
 
 
 def make_model(config) -> ContextLoc:
@@ -67,7 +71,14 @@ def make_schedule(config, steps_per_epoch: int) -> Schedule:
 def make_detection_settings(config) -> DetectionSettings:
     """How detections are made and measured."""
     detection = config.detection
-    return DetectionSettings(detection.protocol, detection.top_k, detection.nms_tiou, detection.nms)
+    return DetectionSettings(
+        detection.protocol,
+        detection.top_k,
+        detection.nms_tiou,
+        detection.nms,
+        detection.class_scores,
+        detection.class_top_k,
+    )
 
 
 def _check_one_of(key: str, value: str, expected: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from contextloc_jax.batch import Detections, GroundTruth
 from contextloc_jax.curves import Curve, thin_curve
 from contextloc_jax.errors import InputError
+from contextloc_jax.score_tables import class_scores_text
 from contextloc_jax.timelines import VERDICTS, video_rows
 
 MAX_VIDEOS = 1000  # drawn; further videos count in the metrics but are left off the page
@@ -138,6 +139,8 @@ def _metrics_facts(metrics) -> dict[str, str]:
     """Under which protocol and on which data the numbers were measured."""
     metrics = metrics or {}
     facts = {"Protocol": metrics.get("protocol"), "Data": (metrics.get("data") or {}).get("identity")}
+    if "class_scores" in metrics:
+        facts["Video-level class scores"] = class_scores_text(metrics["class_scores"])
     return {name: str(value) for name, value in facts.items() if value}
 
 

@@ -15,21 +15,29 @@ import numpy as np
 
 from contextloc_jax import significance
 from contextloc_jax.batch import Detections, GroundTruth
+from contextloc_jax.class_scores import check_class_scores_file
 from contextloc_jax.detection_files import load_ground_truth, load_scores, read_detections, write_activitynet
 from contextloc_jax.detections import FUSED_NMS_TIOU
 from contextloc_jax.detections import fuse as fuse_scores
 from contextloc_jax.diagnosis import diagnose
 from contextloc_jax.errors import InputError
-from contextloc_jax.evaluate import DetectionSettings, assess, write_assessed, write_json, write_results
+from contextloc_jax.evaluate import (
+    DetectionSettings,
+    assess,
+    make_workdir,
+    write_assessed,
+    write_json,
+    write_results,
+)
 from contextloc_jax.json_file import read_json, write_whole
 from contextloc_jax.matching import check_same_ground_truth
 from contextloc_jax.metrics import find_protocol
 from contextloc_jax.score_tables import diagnosis_tables, precision_table, terminal_columns
 
 SCORES, METRICS, DETECTIONS, GROUND_TRUTH = "scores.npz", "metrics.json", "detections.json", "ground_truth.npz"
-FUSED_SETTINGS = {  # the authors'
+FUSED_SETTINGS = {  # the authors'; class_top_k takes effect with --class_scores alone
     "thumos14": DetectionSettings("thumos14", top_k=2000, nms_tiou=FUSED_NMS_TIOU, nms="hard"),
-    "activitynet": DetectionSettings("activitynet", top_k=100, nms_tiou=0.4, nms="hard"),
+    "activitynet": DetectionSettings("activitynet", top_k=100, nms_tiou=0.4, nms="hard", class_top_k=2),
 }
 LEAST_VIDEOS = 10  # to conclude from: with 2 the bootstrap calls every other chance difference real, with 10 one in 12
 STREAMS_FORM = "expected --streams=NAME=DIR:WEIGHT,..., such as rgb=runs/rgb:1,flow=runs/flow:1.2"
@@ -64,7 +72,7 @@ def score(workdir: str, detections: str, annotations: str, protocol: str, subset
     _check_subset(found, truth, {video.video_id: video.subset for video in videos}, detections)
     metrics = assess(found, truth, protocol, content_hash(truth))
     diagnosis = diagnose(found, truth, protocol)
-    folder = _make_workdir(workdir)
+    folder = make_workdir(workdir)
     if (folder / DETECTIONS).resolve() != Path(detections).resolve():
         write_activitynet(folder / DETECTIONS, found)
     _save_ground_truth(folder / GROUND_TRUTH, truth)
@@ -91,14 +99,26 @@ def compare(workdir: str, runs: str, protocol: str | None) -> None:
     comparison = significance.compare(*found, truths[0], protocol)
     if len(truths[0].video_ids) < LEAST_VIDEOS:
         comparison["conclusion"] = "too few videos to tell"
-    write_json(_make_workdir(workdir) / "comparison.json", comparison)
+    write_json(make_workdir(workdir) / "comparison.json", comparison)
     print(significance.format_comparison(comparison, (names[0], names[1])))
     print(_verdict(comparison, names))
 
 
-def fuse(workdir: str, streams: str, protocol: str | None) -> None:
-    """Fuses the scores of evaluated workdirs by their weights and leaves evaluate's files."""
+def fuse(
+    workdir: str,
+    streams: str,
+    protocol: str | None,
+    class_scores: str | None = None,
+    class_top_k: int | None = None,
+) -> None:
+    """Fuses the scores of evaluated workdirs by their weights and leaves evaluate's files.
+
+    class_scores, class_top_k: as config.detection's; None: none, and the protocol's usual number of classes.
+    """
     parsed = parse_streams(streams)
+    check_class_scores_file(class_scores or "")
+    if class_top_k is not None and not class_scores:
+        raise InputError("--class_top_k chooses among --class_scores, which is not given; name a file or 'oracle'")
     names, folders = [stream.name for stream in parsed], [stream.workdir for stream in parsed]
     for stream in parsed:
         _evaluated(stream.workdir, f"--streams: {stream.name}={stream.workdir}")
@@ -112,10 +132,12 @@ def fuse(workdir: str, streams: str, protocol: str | None) -> None:
         if truth.labels != truths[0].labels:
             raise InputError(f"{names[0]} and {name} number other classes; evaluate both with the same classes")
     scores = fuse_scores([load_scores(folder / SCORES) for folder in folders], [s.weight for s in parsed], names)
-    settings = FUSED_SETTINGS[protocol]
+    settings = FUSED_SETTINGS[protocol]._replace(class_scores=class_scores or "")
+    if class_top_k is not None:
+        settings = settings._replace(class_top_k=class_top_k)
     title = "Fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in parsed)
     print(f"{title}: {len(scores)} videos")
-    write_results(_make_workdir(workdir), scores, truths[0], settings, _fused_identity(folders), title)
+    write_results(workdir, scores, truths[0], settings, _fused_identity(folders), title)
 
 
 def parse_streams(text: str) -> list[Stream]:
@@ -211,14 +233,6 @@ def _fused_identity(folders: Sequence[Path]) -> str:
     """The streams' identity where it is one; streams of other features on the same videos give a hash of theirs."""
     identities = sorted({_read_metrics(folder).identity for folder in folders})
     return identities[0] if len(identities) == 1 else hashlib.sha256("\n".join(identities).encode()).hexdigest()
-
-
-def _make_workdir(workdir: str) -> Path:
-    try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--workdir={workdir}: cannot be made ({error.strerror}); choose another folder") from None
-    return Path(workdir)
 
 
 def _verdict(comparison: dict, names: Sequence[str]) -> str:

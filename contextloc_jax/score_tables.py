@@ -7,6 +7,7 @@ import shutil
 import textwrap
 
 from contextloc_jax.characteristics import BINS
+from contextloc_jax.class_scores import ORACLE
 from contextloc_jax.metrics import find_protocol
 
 MAX_CLASSES = 30  # more are left to metrics.json
@@ -54,6 +55,12 @@ def diagnosis_tables(diagnosis: dict, columns: int | None = None) -> str:
     return "\n\n".join(parts)
 
 
+def class_scores_text(used: dict) -> str:
+    """Which video-level class scores made the detections; used: metrics["class_scores"]."""
+    source = "the annotated classes (oracle)" if used["source"] == ORACLE else used["source"]
+    return f"{source}, the best {used['top_k']} classes of a video" if used["top_k"] else source
+
+
 def terminal_columns() -> int:
     """Columns of the terminal, or $COLUMNS, or 80."""
     return max(60, shutil.get_terminal_size().columns)
@@ -67,6 +74,8 @@ def _about(metrics: dict, averaged: tuple[float, ...]) -> str:
         f" {100 * metrics['average_mAP']:.2f}%, {metrics['interval']['level']:.0%} interval {100 * low:.2f} to"
         f" {100 * high:.2f} (bootstrap over videos)."
     )
+    if used := metrics.get("class_scores"):
+        text += f" Scores are multiplied by video-level class scores: {class_scores_text(used)}."
     if len(metrics["AP"]) > MAX_CLASSES:
         text += f" The {len(metrics['AP'])} classes are in metrics.json."
     if absent := metrics["classes_without_instances"]:

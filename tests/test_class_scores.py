@@ -24,11 +24,17 @@ def write(path, content):
     [
         {"a": {"run": 0.7, "jump": 0.1}, "b": {"jump": 1}, "other": {"run": 3}},
         {"results": {"a": [{"label": "run", "score": 0.7}, {"label": "jump", "score": 0.1}], "b": {"jump": 1}}},
+        {"class": ["jump", "run"], "results": {"a": [0.1, 0.7], "b": [1, 0]}},
     ],
 )
-def test_json_in_both_forms(tmp_path, content):
+def test_json_in_each_form(tmp_path, content):
     scores = read_class_scores(write(tmp_path / "x.json", content), ["a", "b"], LABELS)
     assert {name: values.tolist() for name, values in scores.items()} == {"a": [0.7, 0.1], "b": [0, 1]}
+
+
+def test_activitynet_ids_may_lack_their_prefix(tmp_path):
+    path = write(tmp_path / "x.json", {"results": {"a-1": [0.5, 0.5]}, "class": LABELS})
+    assert read_class_scores(path, ["v_a-1"], LABELS)["v_a-1"].tolist() == [0.5, 0.5]
 
 
 def test_json_of_more_classes(tmp_path):
@@ -45,6 +51,8 @@ def test_json_of_more_classes(tmp_path):
         ({"a": {"run": "x"}}, "expected {label: score}"),
         ({"a": 3}, "expected {label: score}"),
         ({"a": [{"label": "run"}]}, "expected {label: score}"),
+        ({"class": LABELS, "results": {"a": [0.1]}}, "expected {label: score}"),
+        ({"class": 5, "results": {"a": [0.1]}}, "expected {video id"),
         ({"a": {"run": -1}}, "finite numbers >= 0"),
         ({"a": {"run": float("nan")}}, "finite numbers >= 0"),
     ],
@@ -64,6 +72,12 @@ def test_rows_of_an_array_by_the_number_in_the_name(tmp_path):
 def test_rows_of_an_array_by_sorted_name(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(4).reshape(2, 2))
     assert read_class_scores(tmp_path / "x.npy", ["b", "a"], LABELS)["a"].tolist() == [0, 1]
+
+
+def test_rows_by_sorted_name_are_as_many_as_the_videos(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    with pytest.raises(InputError, match="3 rows for 2 videos"):
+        read_class_scores(tmp_path / "x.npy", ["b", "a"], LABELS)
 
 
 def test_columns_of_ucf101(tmp_path):
@@ -92,9 +106,9 @@ def test_faults_in_arrays_are_named(tmp_path, array, message):
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(InputError, match="never from a pickle"):
+    with pytest.raises(InputError, match="never a pickle"):
         read_class_scores(tmp_path / "x.pkl", ["a"], LABELS)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         read_class_scores(tmp_path / "none.npy", ["a"], LABELS)
 
 

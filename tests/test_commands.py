@@ -105,6 +105,19 @@ def test_evaluate_takes_the_checkpoint_it_is_told(finished):
     assert contents(finished) == best
 
 
+def test_evaluate_multiplies_by_class_scores(finished, tmp_path):
+    """A file that knows one class; training's own validation videos are not in it and do not need it."""
+    before, path = contents(finished), tmp_path / "classes.json"
+    path.write_text(json.dumps({video.video_id: {CLASSES[0]: 0.5} for video in load_scores(finished / "scores.npz")}))
+    evaluate(finished, detection__class_scores=str(path), detection__class_top_k=1)
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["class_scores"] == {"source": "classes.json", "top_k": 1}
+    assert metrics["AP"][CLASSES[0]]["0.1"] > 0 and metrics["AP"][CLASSES[1]]["0.1"] == 0
+    evaluate(finished)
+    assert contents(finished) == before
+    train(tmp_path / "run", detection__class_scores=str(path), num_epochs=1)
+
+
 def test_a_finished_run_only_evaluates(finished):
     before = contents(finished, (*RESULTS, "scalars.jsonl", "config.json"))
     state = restored(finished)

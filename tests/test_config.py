@@ -113,6 +113,7 @@ def test_a_key_that_does_not_exist_cannot_be_set(key, value):
         ("parallel", "pjit", "expected 'shard_map' or 'pmap'"),
         ("model.proposal_net", "gat", "expected one of pgcn, nonlocal, none"),
         ("detection.nms", "soft", "expected one of hard, linear, gaussian, none"),
+        ("detection.class_top_k", -1, "expected at least 0"),
         ("sampling.num_background", 0, "needs at least 1"),
     ],
 )

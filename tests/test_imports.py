@@ -14,8 +14,8 @@ JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 PLAIN_PIPELINE = ("records", "annotations", "proposal_list", "proposal_files", "features", "labels", "neighbors",
                   "sampling", "alignment", "batching", "video_source")  # fmt: skip
 PLAIN_EVALUATION = ("detections", "suppression", "matching", "metrics", "diagnosis", "significance", "detection_files",
-                    "report", "timelines", "curves", "evaluate", "scalar_log", "run_config", "progress", "json_file",
-                    "batch", "errors", "score_commands", "score_tables")  # fmt: skip
+                    "report", "timelines", "curves", "class_scores", "evaluate", "scalar_log", "run_config", "progress",
+                    "json_file", "batch", "errors", "score_commands", "score_tables")  # fmt: skip
 
 
 def sources(package: str) -> list[Path]:

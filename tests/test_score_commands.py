@@ -327,6 +327,49 @@ def test_fuse_is_the_weighted_mean_of_raw_scores(tmp_path, capsys):
     assert read(tmp_path / "again" / "metrics.json")["protocol"] == "activitynet"
 
 
+def test_fuse_with_class_scores_keeps_the_best_classes_of_a_video(tmp_path, files, capsys):
+    a, b, out = evaluated(tmp_path / "a", 1), evaluated(tmp_path / "b", 2), tmp_path / "out"
+    by_video = {name: {"jump": 0.7, "run": 0.2 if v % 2 else 0.9} for v, name in enumerate(VIDEOS)}
+    path = files("classes.json", by_video)
+    score_commands.fuse(str(out), f"a={a}:1,b={b}:1", None, path, 1)
+    weights = {name: np.array(list(values.values())) for name, values in by_video.items()}
+    fused = detecting.fuse([scores(1, 2.0), scores(2, 2.0)], [1, 1])
+    expected = detecting.detect(fused, LABELS, 2000, 0.32, class_scores=weights, class_top_k=1)
+    kept = read_detections(out / "detections.json")
+    assert sorted(kept.scores) == sorted(expected.scores)
+    assert {(kept.video_ids[v], kept.labels[c]) for v, c in zip(kept.video, kept.label, strict=True)} == {
+        (name, LABELS[v % 2 == 0]) for v, name in enumerate(VIDEOS)
+    }
+    assert read(out / "metrics.json")["class_scores"] == {"source": "classes.json", "top_k": 1}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "class scores: classes.json, the best 1 classes of a video" in printed
+
+
+def test_the_oracle_classifier_raises_fused_map_and_says_so(tmp_path):
+    one_class = truth()._replace(**{name: getattr(truth(), name)[::2] for name in ("video", "label", "segments")})
+    a, b = (evaluated(tmp_path / name, seed, 1.0, one_class) for seed, name in enumerate("ab"))
+    plain, oracle = tmp_path / "plain", tmp_path / "oracle"
+    score_commands.fuse(str(plain), f"a={a}:1,b={b}:1", "activitynet")
+    score_commands.fuse(str(oracle), f"a={a}:1,b={b}:1", "activitynet", "oracle")
+    found = read(oracle / "metrics.json")
+    assert found["class_scores"] == {"source": "oracle", "top_k": 2}  # ActivityNet's usual number of classes
+    assert found["detections"] < read(plain / "metrics.json")["detections"]
+    assert set(read_detections(oracle / "detections.json").labels) == {"jump"}
+    assert "annotated classes (oracle)" in (oracle / "report.html").read_text()
+
+
+def test_class_scores_that_cannot_be_used(tmp_path, files):
+    a, b, out = evaluated(tmp_path / "a", 1), evaluated(tmp_path / "b", 2), tmp_path / "out"
+    streams = f"a={a}:1,b={b}:1"
+    for words, path, top_k in (
+        ("no such file", str(tmp_path / "gone.json"), None),
+        ("never a pickle", str(tmp_path / "classes.pkl"), None),
+        ("video 'v0' has no class scores", files("empty.json", {}), None),
+        ("which is not given", None, 1),
+    ):
+        refused(words, out, score_commands.fuse, str(out), streams, None, path, top_k)
+
+
 def test_streams_of_other_features_have_an_identity_in_any_order(tmp_path):
     a, b = evaluated(tmp_path / "a", 1, identity="one"), evaluated(tmp_path / "b", 2, identity="two")
     identities = set()
