@@ -14,11 +14,13 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from contextloc_jax.errors import InputError
+from contextloc_jax.preemption import Stopped, StopSignal
 
 FLAGS = flags.FLAGS
+TOGETHER = ("coordinator", "num_processes", "process_id")
 MODES = {  # the flags each needs and those it may have, beside --workdir, --config and --checkpoint
-    "train": (("config",), ()),
-    "evaluate": (("config",), ()),
+    "train": (("config",), ("strict_restore", *TOGETHER)),
+    "evaluate": (("config",), ("strict_restore", *TOGETHER)),
     "prepare": (("config",), ()),
     "import_torch": (("config", "torch_checkpoint"), ()),
     "export_torch": (("torch_checkpoint",), ()),
@@ -30,6 +32,10 @@ config_flags.DEFINE_config_file("config", None, "A file of configs/, e.g. config
 flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 flags.DEFINE_string("workdir", None, "The folder of the run: results are written there.", required=True)
 flags.DEFINE_string("checkpoint", "best", "Which checkpoint to restore: best, latest or a step.")
+flags.DEFINE_bool("strict_restore", None, "Refuse a damaged checkpoint instead of taking the one before.")
+flags.DEFINE_string("coordinator", None, "Several processes: HOST:PORT of process 0; clusters say it by themselves.")
+flags.DEFINE_integer("num_processes", None, "Several processes: how many.", lower_bound=1)
+flags.DEFINE_integer("process_id", None, "Several processes: which one this is, from 0.", lower_bound=0)
 flags.DEFINE_string("torch_checkpoint", None, "import_torch reads it, export_torch writes it: a .pth(.tar) file.")
 flags.DEFINE_string("detections", None, "score: a file of detections, ActivityNet's .json or .csv.")
 flags.DEFINE_string("annotations", None, "score: a file of annotations, ActivityNet's JSON or THUMOS14's flat form.")
@@ -75,18 +81,19 @@ def run(mode: str) -> None:
 def run_on_dataset(mode: str, config, workdir: str) -> None:
     """The modes that read a dataset by its configuration, and therefore import TensorFlow and jax."""
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
-    from contextloc_jax import commands
+    from contextloc_jax import commands, processes
     from input_pipeline import factories as inputs
 
-    match mode:
-        case "train":
-            from clu.metric_writers import SummaryWriter
+    with processes.together(*(FLAGS[name].value for name in TOGETHER)):
+        match mode:
+            case "train":
+                from clu.metric_writers import SummaryWriter
 
-            commands.train(config, workdir, inputs, SummaryWriter)
-        case "evaluate":
-            commands.evaluate(config, workdir, inputs, FLAGS.checkpoint)
-        case "prepare":
-            commands.prepare(config, workdir, inputs)
+                commands.train(config, workdir, inputs, SummaryWriter, StopSignal(), bool(FLAGS.strict_restore))
+            case "evaluate":
+                commands.evaluate(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
+            case "prepare":
+                commands.prepare(config, workdir, inputs)
 
 
 def parse(arguments: list[str]) -> list[str]:
@@ -132,6 +139,8 @@ def main(arguments: list[str]) -> None:
         run(FLAGS.mode)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except Stopped as stopped:
+        print(stopped)
 
 
 if __name__ == "__main__":

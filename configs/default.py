@@ -12,6 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.seed = 0  # everything random is drawn from it
     config.batch_size = 32  # videos a step, over all devices
+    config.gradient_accumulation = 1  # parts into which a device splits its videos of a step, to save memory
     config.num_epochs = 45
     config.visits_per_epoch = 20  # how often an epoch visits every video
     config.log_every = 20  # steps

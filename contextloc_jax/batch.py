@@ -20,11 +20,20 @@ class Targets(NamedTuple):
     center_type  [V, C]    int32    0 foreground, 1 incomplete, 2 background
     label        [V, C]    int32    1..K; 0 for background
     regression   [V, C, 2] float32  (centre shift / duration, log duration ratio), standardised
+    totals       [V, 2]    int32    what the losses are means over: the centres of the whole step's batch, on all
+                                    devices and processes, that `count_centers` counts; the same in every row
     """
 
     center_type: Array
     label: Array
     regression: Array
+    totals: Array
+
+
+def count_centers(center_type: np.ndarray) -> np.ndarray:
+    """Centres of any shape -> [2] int32: how many the activity loss judges (all but incomplete) and regression does."""
+    counts = np.count_nonzero(center_type != INCOMPLETE), np.count_nonzero(center_type == FOREGROUND)
+    return np.array(counts, np.int32)
 
 
 class Batch(NamedTuple):

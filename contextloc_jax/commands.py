@@ -4,15 +4,19 @@
 hand in arrays instead.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 
-from contextloc_jax import factories, run_config
-from contextloc_jax.checkpoint import Checkpoints, like
+import jax
+
+from contextloc_jax import factories, processes, run_config, run_lock
+from contextloc_jax.checkpoint import WEIGHTS, Checkpoints, Restored, like
 from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import measure, write_results
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
+from contextloc_jax.preemption import NO_SIGNAL, StopSignal
 from contextloc_jax.scalar_log import ScalarLog
 from contextloc_jax.train import initial_state, make_train_step
 from contextloc_jax.train import train as run_training
@@ -23,82 +27,150 @@ def prepare(config, workdir: str, inputs) -> None:
     inputs.prepare_dataset(config, workdir)
 
 
-def train(config, workdir: str, inputs, make_writer: Callable[[str], object]) -> None:
+def train(
+    config,
+    workdir: str,
+    inputs,
+    make_writer: Callable[[str], object],
+    stop_signal: StopSignal = NO_SIGNAL,
+    strict_restore: bool = False,
+) -> None:
     """Trains or resumes, then evaluates the best checkpoint; on a finished workdir it only evaluates.
 
     make_writer: workdir -> a TensorBoard-like writer (anything with write_scalars(step, scalars)).
+    stop_signal: where it was heard, the run ends early with everything saved, by raising Stopped.
+    strict_restore: refuse a damaged checkpoint instead of going on from the one before.
     """
     flat_config = run_config.flatten(config)
     factories.check_values(config)
     model, weights = factories.make_model(config), factories.make_loss_weights(config)
     parallel = Parallel(config.parallel)
-    parallel.check_batch_size(config.batch_size)
-    run_config.claim_workdir(workdir, flat_config)
-    data = inputs.open_training_data(config, inputs.prepare_dataset(config, workdir))
-    steps_per_epoch = inputs.steps_per_epoch(config, data.train)
-    schedule = factories.make_schedule(config, steps_per_epoch)
-    optimizer, learning_rate = factories.make_optimizer(config, steps_per_epoch)
+    parallel.check_batch_size(config.batch_size, config.gradient_accumulation)
+    with _first_run_of(workdir, flat_config):
+        data = inputs.open_training_data(config, _prepared(config, workdir, inputs))
+        steps_per_epoch = inputs.steps_per_epoch(config, data.train)
+        schedule = factories.make_schedule(config, steps_per_epoch)
+        optimizer, learning_rate = factories.make_optimizer(config, steps_per_epoch)
 
-    _, example = next(iter(inputs.train_batches(config, data, 0, 1)))
-    state = initial_state(model, optimizer, example, config.seed)
-    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-    if checkpoints.latest is not None:
-        state = like(state, checkpoints.restore(checkpoints.latest))
-        print(f"resuming at step {int(state.step)} of {schedule.num_steps}")
-    if state.step < schedule.num_steps:
-        run_training(
-            parallel=parallel,
-            step_function=make_train_step(model, optimizer, learning_rate, weights, config.seed),
-            state=state,
-            batches=inputs.train_batches(config, data, int(state.step), schedule.num_steps),
-            describe=lambda videos: ", ".join(data.train.records[index].video_id for index in videos),
-            schedule=schedule,
-            writer=ScalarLog(workdir, int(state.step), make_writer(workdir)),
-            evaluate=_validation(config, inputs, data, parallel, model),
-            checkpoints=checkpoints,
-            about={
-                "config": flat_config,
-                "regression_stats": data.regression_stats.tolist(),
-                "class_names": data.train.class_names,
-            },
-            profile_dir=os.path.join(workdir, "profile") if config.profile else None,
-        )
-    evaluate(config, workdir, inputs, "best")
+        _, example = next(iter(inputs.train_batches(config, data, 0, 1, *_this_process())))
+        state = initial_state(model, optimizer, example, config.seed)
+        checkpoints = Checkpoints(workdir, config.keep_checkpoints) if processes.is_first() else Elsewhere()
+        found = processes.from_first(lambda: _newest(checkpoints, flat_config, strict_restore))
+        if found is not None:
+            state = like(state, found.state)
+            _say(f"resuming at step {found.step} of {schedule.num_steps}")
+        is_measured = data.validation is None or found is None or found.about["metric"] is not None
+        if state.step < schedule.num_steps or not is_measured:
+            step_function = make_train_step(
+                model, optimizer, learning_rate, weights, config.seed, config.gradient_accumulation
+            )
+            run_training(
+                parallel=parallel,
+                step_function=step_function,
+                state=state,
+                is_measured=is_measured,
+                batches=inputs.train_batches(config, data, int(state.step), schedule.num_steps, *_this_process()),
+                describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
+                schedule=schedule,
+                writer=ScalarLog(workdir, int(state.step), make_writer(workdir))
+                if processes.is_first()
+                else Elsewhere(),
+                evaluate=_validation(config, inputs, data, parallel, model, stop_signal),
+                checkpoints=checkpoints,
+                about={
+                    "config": flat_config,
+                    "regression_stats": data.regression_stats.tolist(),
+                    "class_names": data.train.class_names,
+                },
+                stop_signal=stop_signal,
+                profile_dir=os.path.join(workdir, "profile") if config.profile else None,
+            )
+            processes.barrier()  # the last checkpoint is on disk before a signal may end any process
+        evaluate(config, workdir, inputs, "best", strict_restore, stop_signal)
 
 
-def evaluate(config, workdir: str, inputs, checkpoint: str) -> None:
+def evaluate(
+    config, workdir: str, inputs, checkpoint: str, strict_restore: bool = False, stop_signal: StopSignal = NO_SIGNAL
+) -> None:
     """Restores a checkpoint ('best', 'latest' or a step) and evaluates it on the test split."""
     factories.check_values(config)
-    checkpoints = Checkpoints(workdir, read_only=True)
-    step = checkpoints.resolve(checkpoint)
-    about, state = checkpoints.about(step), checkpoints.restore(step)
+    step, state, about = processes.from_first(lambda: Checkpoints(workdir).restore(checkpoint, WEIGHTS, strict_restore))
     where = f"{workdir}: checkpoint {step}"
     run_config.check_same(about["config"], run_config.flatten(config), where, run_config.SCORING_KEYS)
-    builder = inputs.prepare_dataset(config, workdir)
+    builder = _prepared(config, workdir, inputs)
     source = inputs.open_test_data(config, builder)
     if about["class_names"] not in (None, source.class_names):
         raise InputError(f"{where} knows the classes {about['class_names']}, the data {source.class_names}")
     stats = about["regression_stats"]
     if stats is None:  # imported from a file without them
         stats = inputs.open_training_data(config, builder).regression_stats
-    variables = {name: state.get(name, {}) for name in ("params", "batch_stats")}
+    variables = {name: state.get(name, {}) for name in WEIGHTS}
     parallel = Parallel(config.parallel)
-    predictor = Predictor(parallel, factories.make_model(config))
-    batches = inputs.evaluation_batches(config, source, parallel.num_devices)
+    predictor = Predictor(parallel, factories.make_model(config), stop_signal)
+    batches = inputs.evaluation_batches(config, source, parallel.num_local_devices, *_this_process())
     scores = list(predictor(variables, batches, inputs.video_facts(source), stats))
+    if not processes.is_first():
+        return
     print(f"checkpoint {step}, {len(scores)} test videos")
     settings = factories.make_detection_settings(config)
     title = f"ContextLoc on {config.data.dataset}"
     write_results(workdir, scores, inputs.ground_truth(source), settings, source.identity, title)
 
 
-def _validation(config, inputs, data, parallel: Parallel, model) -> Callable[[dict], float | None]:
+class Elsewhere:
+    """Stands for what only the first process writes: checkpoints and scalars."""
+
+    latest = "known to process 0"
+    writes = False
+
+    def save(self, step, state, about, metric): ...
+    def wait(self): ...
+    def write_scalars(self, step, scalars): ...
+
+
+@contextlib.contextmanager
+def _first_run_of(workdir: str, flat_config: dict):
+    """For as long as this run trains there, no other one does."""
+    if not processes.is_first():
+        yield
+        return
+    with run_lock.locked(workdir):
+        run_config.claim_workdir(workdir, flat_config)
+        yield
+
+
+def _newest(checkpoints: Checkpoints, flat_config: dict, strict_restore: bool) -> Restored | None:
+    """The newest checkpoint that is whole, None where there is none at all; newer ones are set aside."""
+    if checkpoints.latest is None:
+        return None
+    found = checkpoints.restore("latest", strict=strict_restore)
+    run_config.check_same(found.about["config"], flat_config, f"{checkpoints.directory / str(found.step)}")
+    checkpoints.set_aside_after(found.step)
+    return found
+
+
+def _prepared(config, workdir: str, inputs):
+    """The dataset's builder; built by the first process, found by the others."""
+    return processes.first_before_others(lambda: inputs.prepare_dataset(config, workdir))
+
+
+def _this_process() -> tuple[int, int]:
+    return jax.process_index(), jax.process_count()
+
+
+def _say(text: str) -> None:
+    if processes.is_first():
+        print(text)
+
+
+def _validation(config, inputs, data, parallel: Parallel, model, stop_signal) -> Callable[[dict], float | None]:
     """variables -> average mAP on the held-out part of the training videos; None where none is held out."""
     source = data.validation
     if source is None:
         return lambda variables: None
-    predictor, facts, truth = Predictor(parallel, model), inputs.video_facts(source), inputs.ground_truth(source)
-    batches = inputs.evaluation_batches(config, source, parallel.num_devices)
+    facts, truth = inputs.video_facts(source), inputs.ground_truth(source)
+    predictor = Predictor(parallel, model, stop_signal)
+    batches = inputs.evaluation_batches(config, source, parallel.num_local_devices, *_this_process())
     # A file of class scores is about the test videos.
     settings = factories.make_detection_settings(config)._replace(class_scores="")
 

@@ -16,7 +16,7 @@ from contextloc_jax.parallel import AXIS
 from contextloc_jax.train import Schedule
 
 DTYPES = ("float32", "bfloat16")
-COUNTS = ("num_epochs", "visits_per_epoch", "log_every", "evaluate_every", "keep_checkpoints")
+COUNTS = ("gradient_accumulation", "num_epochs", "visits_per_epoch", "log_every", "evaluate_every", "keep_checkpoints")
 
 
 def check_values(config) -> None:

@@ -26,22 +26,25 @@ class Parallel:
             raise InputError(f"config.parallel is {kind!r}; expected 'shard_map' or 'pmap'")
         self.kind = kind
         self.num_devices = jax.device_count()
+        self.num_local_devices = jax.local_device_count()
         self.mesh = Mesh(np.array(jax.devices()), (AXIS,))
 
-    def check_batch_size(self, batch_size: int) -> None:
-        """Raises InputError unless every device gets equally many videos."""
-        lower = max(0, batch_size // self.num_devices * self.num_devices)
+    def check_batch_size(self, batch_size: int, accumulation: int = 1) -> None:
+        """Raises InputError unless every device gets equally many videos in each of `accumulation` parts of a step."""
+        unit = self.num_devices * accumulation
+        lower = max(0, batch_size // unit * unit)
         if lower != batch_size or not lower:
-            nearest = [str(size) for size in (lower, lower + self.num_devices) if size > 0]
+            nearest = [str(size) for size in (lower, lower + unit) if size > 0]
+            parts = f" in {accumulation} parts (config.gradient_accumulation)" if accumulation > 1 else ""
             raise InputError(
-                f"config.batch_size is {batch_size}, which {self.num_devices} devices cannot share equally; "
+                f"config.batch_size is {batch_size}, which {self.num_devices} devices cannot share equally{parts}; "
                 f"set it to {' or '.join(nearest)}"
             )
 
     def replicate(self, tree: Tree) -> Tree:
         """A host tree, the same on every process -> a device tree with a copy on every device."""
         if self.kind == "pmap":
-            copies = jax.local_device_count()
+            copies = self.num_local_devices
             return jax.tree.map(lambda a: np.broadcast_to(a, (copies, *np.shape(a))), tree)
         sharding = NamedSharding(self.mesh, P())
         return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, np.asarray(a)), tree)
@@ -49,7 +52,7 @@ class Parallel:
     def shard(self, batch: Tree) -> Tree:
         """This process's rows of a batch -> a device tree split along the first axis."""
         if self.kind == "pmap":
-            copies = jax.local_device_count()
+            copies = self.num_local_devices
             return jax.tree.map(lambda a: a.reshape(copies, -1, *a.shape[1:]), batch)
         sharding = NamedSharding(self.mesh, P(AXIS))
         return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, np.asarray(a)), batch)

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contextloc_jax import processes
 from contextloc_jax.batch import Batch, VideoScores
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.parallel import Parallel
+from contextloc_jax.preemption import NO_SIGNAL, Stopped, StopSignal
 
 
 class Video(NamedTuple):
@@ -21,8 +23,8 @@ class Video(NamedTuple):
 class Predictor:
     """Scores videos with one model; compiles once for every bucket of shapes it meets."""
 
-    def __init__(self, parallel: Parallel, model: ContextLoc):
-        self._parallel = parallel
+    def __init__(self, parallel: Parallel, model: ContextLoc, stop_signal: StopSignal = NO_SIGNAL):
+        self._parallel, self._stop_signal = parallel, stop_signal
         self._score = parallel.compile_scoring(lambda variables, batch: model.apply(variables, batch))
 
     def __call__(
@@ -32,10 +34,13 @@ class Predictor:
         video: Callable[[int], Video],
         regression_stats: np.ndarray,
     ) -> Iterator[VideoScores]:
-        """Yields the scores of every video of `batches` (index < 0 marks a padding row).
+        """Yields, in every process, the scores of every video of all processes' `batches` (index < 0: a padding row).
+
+        Raises Stopped where any process heard its stop signal.
 
         Args:
           variables: params and batch_stats on the host.
+          batches: this process's rows of every batch.
           video: index -> the video's facts.
           regression_stats: [2, 2], mean and standard deviation of (centre shift, log size) of the training set.
         """
@@ -43,6 +48,10 @@ class Predictor:
         mean, deviation = np.asarray(regression_stats, np.float64)
         for indices, batch in batches:
             scores = self._parallel.gather(self._score(placed, self._parallel.shard(batch)))
+            stop = np.array([self._stop_signal.requested])
+            indices, scores, stop = processes.gather((indices, scores, stop))
+            if stop.any():
+                raise Stopped("stopped by SIGTERM during an evaluation")
             for row, index in enumerate(indices):
                 if index < 0:
                     continue

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contextloc_jax.errors import InputError
-from contextloc_jax.json_file import read_json
+from contextloc_jax.json_file import read_json, write_whole
 
 # What scores depend on beside the parameters; the rest may differ between training and evaluation.
 SCORING_KEYS = ("model.", "data.num_classes", "data.snippet_stride", "data.snippet_length")
@@ -44,13 +44,17 @@ def claim_workdir(workdir: str | Path, current: dict) -> None:
     mistake (a batch size that does not divide, a missing file) is not held against the user.
     """
     path = Path(workdir) / "config.json"
+    begun = any(folder.name.isdecimal() for folder in path.parent.glob("checkpoints/*"))
+    if begun and path.exists():
+        check_same(read_json(path), current, str(workdir))
+    else:
+        make_folder(path.parent)
+        write_whole(path, (json.dumps(current, indent=2, sort_keys=True) + "\n").encode())
+
+
+def make_folder(workdir: str | Path) -> None:
+    """Makes the folder of a run. InputError: it cannot be made."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        begun = any(folder.name.isdecimal() for folder in path.parent.glob("checkpoints/*"))
-        if not (begun and path.exists()):
-            path.with_name(".config.json.part").write_text(json.dumps(current, indent=2, sort_keys=True) + "\n")
-            path.with_name(".config.json.part").replace(path)
-            return
+        Path(workdir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder") from None
-    check_same(read_json(path), current, str(workdir))

@@ -36,9 +36,7 @@ def import_torch(config, workdir: str, torch_checkpoint: str) -> None:
 def export_torch(workdir: str, checkpoint: str, torch_checkpoint: str) -> None:
     """Writes a checkpoint of workdir as {'state_dict', 'reg_stats'} with the authors' names."""
     path = torch_checkpoint
-    checkpoints = Checkpoints(workdir, read_only=True)
-    step = checkpoints.resolve(checkpoint)
-    state, about = checkpoints.restore(step), checkpoints.about(step)
+    step, state, about = Checkpoints(workdir).restore(checkpoint)
     variables = {name: state[name] for name in ("params", "batch_stats", "batches_tracked") if name in state}
     stats = about["regression_stats"]
     write_torch_checkpoint(path, variables, None if stats is None else np.array(stats))

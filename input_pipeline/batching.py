@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from contextloc_jax.batch import Batch, Targets
+from contextloc_jax.batch import Batch, Targets, count_centers
 from contextloc_jax.errors import InputError
 from input_pipeline.alignment import segment_snippets, test_ticks
-from input_pipeline.labels import LabelRules
+from input_pipeline.labels import LabelRules, pools
 from input_pipeline.neighbors import draw_neighbors, neighbor_candidates
 from input_pipeline.records import VideoRecord
-from input_pipeline.sampling import KeyedDraws, TrainingPool, draw_sample, training_pool, video_hash
+from input_pipeline.sampling import KeyedDraws, TrainingPool, center_types, draw_sample, training_pool, video_hash
 from input_pipeline.video_source import VideoSource
 
 TREE_NODES = 21  # a centre, its 4 children and theirs
@@ -96,13 +96,15 @@ class TrainingBatches:
         self._rows = slice(process_index * rows, (process_index + 1) * rows)
         self._num_snippets = power_of_two(source.num_snippets[self._videos].max())
         self._pools: dict[int, tuple[TrainingPool, np.ndarray]] = {}
+        self._center_types: dict[int, np.ndarray] = {}
         self._orders: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
 
     def batch(self, step: int) -> tuple[np.ndarray, Batch]:
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size][self._rows]
-        visits, places = np.divmod(order, len(self._videos))
+        order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size]
+        totals = count_centers(np.stack([self._types(video) for video in self._videos[order % len(self._videos)]]))
+        visits, places = np.divmod(order[self._rows], len(self._videos))
         videos = self._videos[places]
         count, centers = len(videos), sum(self._centers)
         batch = _empty_batch(self._source, count, self._num_snippets, TREE_NODES * centers, 5 * centers, centers)
@@ -110,6 +112,7 @@ class TrainingBatches:
             center_type=np.zeros((count, centers), np.int32),
             label=np.zeros((count, centers), np.int32),
             regression=np.zeros((count, centers, 2), np.float32),
+            totals=np.tile(totals, (count, 1)),
         )
         batch = batch._replace(targets=targets)
         for row, (visit, video) in enumerate(zip(visits.tolist(), videos.tolist(), strict=True)):
@@ -133,6 +136,13 @@ class TrainingBatches:
         batch.targets.center_type[row] = sample.center_type
         batch.targets.label[row] = sample.label
         batch.targets.regression[row] = sample.regression
+
+    def _types(self, video: int) -> np.ndarray:
+        """What `draw_sample` will find of the video in its slots; also asked of videos of other processes."""
+        if video not in self._center_types:
+            sizes = [len(pool) for pool in pools(self._source.records[video], self._rules)]
+            self._center_types[video] = center_types(sizes, *self._centers)
+        return self._center_types[video]
 
     def _pool(self, video: int) -> tuple[TrainingPool, np.ndarray]:
         """Everything of the video that does not depend on the draw, made at its first visit."""

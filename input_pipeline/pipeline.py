@@ -142,5 +142,5 @@ class BatchStream:
     def _dtypes(self, tf) -> list:
         """Of the video indices, Batch's arrays and Targets' arrays, in this order."""
         batch = [self._feature_dtype, tf.int32, tf.int32, tf.float32, tf.int32, tf.int32, tf.bool, tf.uint32]
-        targets = [tf.int32, tf.int32, tf.float32]
+        targets = [tf.int32, tf.int32, tf.float32, tf.int32]
         return [tf.int32, *map(tf.as_dtype, batch), *(targets if self._has_targets else [])]

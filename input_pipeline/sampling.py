@@ -105,14 +105,19 @@ def draw_sample(
     A slot whose type has no node holds a foreground centre instead, also in type: an incomplete slot that became
     foreground is still a negative of the completeness loss, by its position (the authors' rule).
     """
-    wanted = [FOREGROUND] * num_foreground + [INCOMPLETE] * num_incomplete + [BACKGROUND] * num_background
-    types = [kind if pool.type_sizes[kind] else FOREGROUND for kind in wanted]
+    types = center_types(pool.type_sizes, num_foreground, num_incomplete, num_background)
     trees = np.empty((len(types), TREE_NODES), np.int32)
     for slot, kind in enumerate(types):
         center = sum(pool.type_sizes[:kind]) + draws.choice(pool.type_sizes[kind])
         trees[slot] = draw_tree(center, pool.candidates, draws)
     centers = trees[:, 0]
-    return Sample(trees, np.array(types, np.int32), pool.labels[centers], pool.regression[centers])
+    return Sample(trees, types, pool.labels[centers], pool.regression[centers])
+
+
+def center_types(type_sizes, num_foreground: int, num_incomplete: int, num_background: int) -> np.ndarray:
+    """[C] int32: the types of a video's slots, by the sizes (F, I, B) of its pools."""
+    wanted = [FOREGROUND] * num_foreground + [INCOMPLETE] * num_incomplete + [BACKGROUND] * num_background
+    return np.array([kind if type_sizes[kind] else FOREGROUND for kind in wanted], np.int32)
 
 
 def _check_classes(record: VideoRecord, segments: np.ndarray, labels: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from contextloc_jax.batch import Batch, Targets
+from contextloc_jax.batch import Batch, Targets, count_centers
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.proposal_nets import edge_weights
 from contextloc_jax.torch_import import from_variables, to_variables
@@ -79,10 +79,12 @@ def training_batch() -> Batch:
         for name in Batch._fields
         if name not in ("features", "targets")
     }
+    center_type = train["prop_type"][:, SLOTS].astype(np.int32)
     targets = Targets(
-        center_type=train["prop_type"][:, SLOTS].astype(np.int32),
+        center_type=center_type,
         label=train["target"][:, SLOTS].astype(np.int32),
         regression=train["reg_target"][:, SLOTS].astype(np.float32),
+        totals=np.tile(count_centers(center_type), (len(center_type), 1)),
     )
     return Batch(features=np.concatenate(padded), targets=targets, **stacked)
 

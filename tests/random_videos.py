@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from contextloc_jax.batch import BACKGROUND, FOREGROUND, INCOMPLETE, Batch, Targets
+from contextloc_jax.batch import BACKGROUND, FOREGROUND, INCOMPLETE, Batch, Targets, count_centers
 from input_pipeline.neighbors import tree_hops
 from tests.reference_model import Video
 
@@ -94,7 +94,8 @@ def random_targets(rng, count: int) -> Targets:
     kind = np.full((count, CENTERS), INCOMPLETE, np.int32)
     kind[:, 0], kind[:, -1] = FOREGROUND, BACKGROUND
     label = rng.integers(1, CLASSES + 1, (count, CENTERS)).astype(np.int32)
-    return Targets(kind, np.where(kind == BACKGROUND, 0, label), rng.standard_normal((count, CENTERS, 2)))
+    totals = np.tile(count_centers(kind), (count, 1))
+    return Targets(kind, np.where(kind == BACKGROUND, 0, label), rng.standard_normal((count, CENTERS, 2)), totals)
 
 
 def random_variables(model, batch: Batch, seed=0) -> dict:

@@ -206,9 +206,9 @@ def smooth_l1(error: float) -> float:
 def losses(scores, targets, num_positive=1, num_background=1, weights=(0.5, 0.5)):
     """activity, completeness, regression and total loss of the videos' scores.
 
-    targets: (center_type [V, C], label [V, C], regression [V, C, 2]); the last slots of a video are background's.
+    targets: (center_type [V, C], label [V, C], regression [V, C, 2], ...); the last slots of a video are background's.
     """
-    center_type, label, regression_target = targets
+    center_type, label, regression_target = targets[:3]
     activity, regression = [], []
     for video, kinds in enumerate(center_type):
         for c, kind in enumerate(kinds):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from contextloc_jax.batch import count_centers
 from contextloc_jax.errors import InputError
 from input_pipeline.alignment import segment_snippets, test_ticks
 from input_pipeline.batching import (
@@ -76,7 +77,7 @@ def test_shapes_and_dtypes_of_a_training_batch(source):
     for (name, shape), dtype in zip(shapes.items(), dtypes, strict=True):
         assert getattr(batch, name).shape == shape and getattr(batch, name).dtype == dtype, name
     assert [(a.shape, a.dtype) for a in batch.targets] == [
-        ((4, 8), np.int32), ((4, 8), np.int32), ((4, 8, 2), np.float32),
+        ((4, 8), np.int32), ((4, 8), np.int32), ((4, 8, 2), np.float32), ((4, 2), np.int32),
     ]  # fmt: skip
 
 
@@ -100,6 +101,7 @@ def test_a_training_row_is_the_keyed_draw_of_its_video(source):
             np.testing.assert_array_equal(batch.targets.center_type[row], sample.center_type)
             np.testing.assert_array_equal(batch.targets.label[row], sample.label)
             np.testing.assert_array_equal(batch.targets.regression[row], sample.regression)
+            np.testing.assert_array_equal(batch.targets.totals[row], count_centers(batch.targets.center_type))
             assert batch.example_key[row] == keyed_uint32(*key)
             nodes, counts = np.unique(sample.trees, return_counts=True)
             np.testing.assert_array_equal(batch.node_count[row, : len(nodes)], counts)

@@ -7,7 +7,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from contextloc_jax.checkpoint import Checkpoints, digest, like, nested_arrays
+from contextloc_jax.checkpoint import WEIGHTS, Checkpoints, Damaged, digest, like, nested_arrays
 from contextloc_jax.errors import InputError
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.train import TrainState
@@ -50,19 +50,22 @@ def steps(workdir):
 
 
 def test_a_state_comes_back_bit_by_bit(finished):
-    reader = Checkpoints(finished, read_only=True)
     for step in (3, 4, 5):
         expected = train_state(step)
-        found = like(train_state(), reader.restore(step))
+        found = like(train_state(), Checkpoints(finished).restore(str(step)).state)
         assert type(found) is TrainState
         pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
         assert all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
 def test_what_a_run_needs_travels_with_it(finished):
-    about = Checkpoints(finished, read_only=True).about(4)
-    assert {key: about[key] for key in ABOUT} == ABOUT
-    assert about["digest"] == digest(nested_arrays(train_state(4)), ABOUT)
+    assert Checkpoints(finished).restore("4").about == ABOUT | {"metric": 0.3}
+
+
+def test_weights_alone_come_back_without_the_rest(finished):
+    found, expected = Checkpoints(finished).restore("4", WEIGHTS), train_state(4)
+    assert found.state.keys() == {"params", "batch_stats"} and found.about == ABOUT | {"metric": 0.3}
+    assert digest(found.state) == digest(nested_arrays({name: getattr(expected, name) for name in WEIGHTS}))
 
 
 def test_weights_of_other_types_come_back(tmp_path):
@@ -70,16 +73,16 @@ def test_weights_of_other_types_come_back(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state, {}, None)
     checkpoints.wait()
-    found = checkpoints.restore(1)["params"]
+    found = checkpoints.restore("1").state["params"]
     assert found["a"].dtype == jnp.bfloat16 and found["a"].tolist() == [0, 1, 2, 3]
     assert found["b"].dtype == np.float64 and found["b"] == np.pi
     assert found["c"].dtype == np.int8
 
 
 def test_best_is_the_highest_metric_and_latest_the_newest(finished):
-    reader = Checkpoints(finished, read_only=True)
-    assert reader.resolve("best") == 3 and reader.resolve("latest") == 5 and reader.latest == 5
-    assert [reader.metric(step) for step in (3, 4, 5)] == [0.9, 0.3, 0.4]
+    reader = Checkpoints(finished)
+    assert reader.restore("best").step == 3 and reader.restore("latest").step == 5 and reader.latest == 5
+    assert [reader.restore(step).about["metric"] for step in "345"] == [0.9, 0.3, 0.4]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +98,8 @@ def test_best_is_the_highest_metric_and_latest_the_newest(finished):
 def test_the_newest_and_the_best_are_kept(tmp_path, metrics, keep_last, best, kept):
     checkpoints = saved(tmp_path, metrics, keep_last)
     assert steps(tmp_path) == kept
-    assert checkpoints.resolve("best") == best
-    assert Checkpoints(tmp_path, read_only=True).resolve("best") == best
+    assert checkpoints.restore("best").step == best
+    assert Checkpoints(tmp_path).restore("best").step == best
 
 
 def test_the_best_survives_a_resumed_run(tmp_path):
@@ -105,17 +108,25 @@ def test_the_best_survives_a_resumed_run(tmp_path):
     for step in (3, 4):
         resumed.save(step, train_state(step), ABOUT, 0.5)
     resumed.wait()
-    assert steps(tmp_path) == [1, 4] and resumed.resolve("best") == 1
+    assert steps(tmp_path) == [1, 4] and resumed.restore("best").step == 1
+
+
+def test_a_checkpoint_can_be_saved_again_with_its_metric(tmp_path):
+    checkpoints = saved(tmp_path, [0.5, 0.1, None])
+    checkpoints.save(3, train_state(7), ABOUT, 0.9)
+    checkpoints.wait()
+    found = Checkpoints(tmp_path).restore("best")
+    assert found.step == 3 and found.state["step"] == 7 and steps(tmp_path) == [2, 3]
 
 
 def test_a_step_by_its_number(finished):
-    assert Checkpoints(finished, read_only=True).resolve("4") == 4
+    assert Checkpoints(finished).restore("4").step == 4
 
 
 @pytest.mark.parametrize("which", ["6", "1", "0", "-1", "first", "", "²", "4.0"])
 def test_a_step_that_is_not_there_lists_those_that_are(finished, which):
     with pytest.raises(InputError) as error:
-        Checkpoints(finished, read_only=True).resolve(which)
+        Checkpoints(finished).restore(which)
     assert str(error.value).startswith(f"--checkpoint={which}: not in ")
     assert str(error.value).endswith("expected best, latest or one of [3, 4, 5]")
 
@@ -128,7 +139,7 @@ def test_no_checkpoint_is_one_line_and_leaves_no_folder(tmp_path, content):
         (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=r"^[^\n]*checkpoint[^\n]*train first, or point --workdir at a trained run$"):
-        Checkpoints(tmp_path, read_only=True).resolve("best")
+        Checkpoints(tmp_path).restore("best")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -141,10 +152,8 @@ def test_one_changed_bit_in_an_array_is_noticed(finished, tmp_path):
     shutil.rmtree(folder)
     with ocp.PyTreeCheckpointer() as writer:
         writer.save(folder, state)
-    reader = Checkpoints(tmp_path, read_only=True)
-    assert reader.restore(4)["step"] == 4
     with pytest.raises(InputError, match=r"5: differs from what was saved; use another checkpoint"):
-        reader.restore(5)
+        Checkpoints(tmp_path).restore("5")
 
 
 def test_one_changed_digit_in_what_is_said_about_it_is_noticed(finished, tmp_path):
@@ -152,7 +161,7 @@ def test_one_changed_digit_in_what_is_said_about_it_is_noticed(finished, tmp_pat
     path = tmp_path / "checkpoints" / "5" / "about" / "metadata"
     path.write_text(path.read_text().replace("1.5", "1.7"))
     with pytest.raises(InputError, match=r"5: differs from what was saved; use another checkpoint"):
-        Checkpoints(tmp_path, read_only=True).restore(5)
+        Checkpoints(tmp_path).restore("5")
 
 
 DAMAGES = {
@@ -169,23 +178,48 @@ def flipped(content: bytes) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax's readers left behind
-@pytest.mark.parametrize("which, damage", [*(("latest", name) for name in DAMAGES), ("best", "flip")])
-def test_any_file_damaged_gives_what_was_saved_or_one_line(finished, tmp_path, which, damage):
-    expected = {step: digest(nested_arrays(train_state(step)), ABOUT) for step in (3, 4, 5)}
-    damaged_step = 3 if which == "best" else 5
+@pytest.mark.parametrize("which, damage", [*(("latest", name) for name in DAMAGES), ("best", "flip"), ("best", "cut")])
+def test_any_file_damaged_gives_what_was_saved_or_says_so_and_takes_another(finished, tmp_path, capsys, which, damage):
+    meant, instead = {"latest": (5, 4), "best": (3, 5)}[which]
     noticed = set()
-    for path in damaged_copies(finished, tmp_path, damaged_step, DAMAGES[damage]):
-        try:
-            reader = Checkpoints(tmp_path / "run", read_only=True)
-            step = reader.resolve(which)
-            about, restored = reader.about(step), reader.restore(step)
-        except InputError as error:
-            assert "\n" not in str(error) and "/checkpoints" in str(error)
+    for path in damaged_copies(finished, tmp_path, meant, DAMAGES[damage]):
+        reader = Checkpoints(tmp_path / "run")
+        found, said = reader.restore(which), capsys.readouterr().err
+        assert digest(found.state) == digest(nested_arrays(train_state(found.step))), path
+        assert found.about == ABOUT | {"metric": {3: 0.9, 4: 0.3, 5: 0.4}[found.step]}
+        assert found.step == (instead if said else meant), path
+        if said:
+            assert all(line.startswith("warning: ") for line in said.splitlines()) and f"/checkpoints/{meant}" in said
             noticed.add(path.parent.name)
-        else:
-            assert about.pop("digest") == digest(restored, about) == expected[step], path
+            for refused in ({"which": which, "strict": True}, {"which": str(meant)}):
+                with pytest.raises(Damaged, match=r"^[^\n]+$"):
+                    reader.restore(**refused)
     assert {"about", "state"} <= noticed
     gc.collect()  # Orbax's abandoned reads complain here rather than after the last test
+
+
+def test_a_run_goes_on_before_damaged_checkpoints_and_saves_their_steps_anew(finished, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    for step in (4, 5):
+        (tmp_path / "checkpoints" / str(step) / "about" / "metadata").unlink()
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.restore("latest").step == 3
+    checkpoints.set_aside_after(3)
+    assert checkpoints.latest == 3 and "5 was renamed to damaged_5" in capsys.readouterr().err
+    for step in (4, 5):
+        checkpoints.save(step, train_state(step), ABOUT, 0.1)
+    checkpoints.wait()
+    assert checkpoints.steps() == [3, 4, 5] and checkpoints.restore("latest").step == 5
+    assert checkpoints.restore("best").step == 3
+
+
+def test_where_every_checkpoint_is_damaged_there_is_one_line(finished, tmp_path):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("checkpoints/*/about/metadata"):
+        path.write_text("{")
+    for which in ("best", "latest"):
+        with pytest.raises(Damaged, match=r"^[^\n]*no checkpoint can be read; restore them from a copy[^\n]*$"):
+            Checkpoints(tmp_path).restore(which)
 
 
 def damaged_copies(finished, tmp_path, step, damage):

@@ -33,8 +33,7 @@ def finished(whole_run):
 
 
 def restored(workdir, which="latest"):
-    reader = Checkpoints(workdir, read_only=True)
-    return reader.restore(reader.resolve(which))
+    return Checkpoints(workdir).restore(which).state
 
 
 def assert_identical(a, b):
@@ -79,10 +78,10 @@ def test_curves_have_every_loss_and_the_validation(finished):
 
 def test_best_is_the_checkpoint_with_the_highest_validation_map(finished):
     steps, values = read_curves(finished)["validation/average_mAP"]
-    reader = Checkpoints(finished, read_only=True)
-    best = reader.resolve("best")
+    reader = Checkpoints(finished)
+    best = reader.restore("best").step
     assert len(set(values)) == 3 and best == steps[int(np.argmax(values))] != reader.latest
-    assert [reader.metric(step) for step in steps] == pytest.approx(values)
+    assert [reader.about(step)["metric"] for step in steps] == pytest.approx(values)
 
 
 def test_evaluate_gives_the_same_files_byte_for_byte(finished):
@@ -95,7 +94,7 @@ def test_evaluate_gives_the_same_files_byte_for_byte(finished):
 
 def test_evaluate_takes_the_checkpoint_it_is_told(finished):
     best = contents(finished)
-    latest_step, best_step = (Checkpoints(finished, read_only=True).resolve(which) for which in ("latest", "best"))
+    latest_step, best_step = (Checkpoints(finished).restore(which).step for which in ("latest", "best"))
     evaluate(finished, "latest")
     latest = contents(finished)
     assert latest["scores.npz"] != best["scores.npz"]

@@ -27,6 +27,6 @@ def test_golden_completeness_loss(name, case):
 def test_golden_regression_loss(case):
     data = golden("losses")
     scores, label, target = (data[f"reg{case}_{part}"] for part in ("pred", "labels", "targets"))
-    loss, gradient = jax.value_and_grad(regression_loss)(scores, label, target, np.ones(len(label), bool))
+    loss, gradient = jax.value_and_grad(regression_loss)(scores, label, target, np.ones(len(label), bool), len(label))
     assert np.allclose(loss, data[f"reg{case}_loss"], rtol=1e-5)
     assert relative_error(gradient, data[f"reg{case}_grad"]) < GRADIENT_TOLERANCE

@@ -46,7 +46,7 @@ def four_steps(setting):
     scalars, states = [], []
     placed = parallel.replicate(state)
     for _ in range(4):
-        placed, values = step(placed, parallel.shard(batch))
+        placed, values = step(placed, parallel.shard((batch, np.zeros(1, np.float32))))
         scalars.append({name: float(value) for name, value in values.items()})
         states.append(parallel.to_host(placed))
     return scalars, states[0]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextloc_jax.batch import BACKGROUND, FOREGROUND, INCOMPLETE, Scores, Targets
+from contextloc_jax.batch import BACKGROUND, FOREGROUND, INCOMPLETE, Scores, Targets, count_centers
 from contextloc_jax.losses import LossWeights, activity_loss, completeness_loss, losses, regression_loss
 from tests import reference_model as reference
 from tests.compiling import quickly_compiled
@@ -33,7 +33,8 @@ def draw(seed, layout):
     kind = np.array([FOREGROUND] * foreground + [INCOMPLETE] * incomplete + [BACKGROUND] * background, np.int32)
     kind = np.where(rng.random((VIDEOS, centers)) < 0.15, FOREGROUND, kind).astype(np.int32)
     label = np.where(kind == BACKGROUND, 0, rng.integers(1, CLASSES + 1, kind.shape)).astype(np.int32)
-    return scores, Targets(kind, label, 1.5 * rng.standard_normal((VIDEOS, centers, 2)))
+    totals = np.tile(count_centers(kind), (VIDEOS, 1))
+    return scores, Targets(kind, label, 1.5 * rng.standard_normal((VIDEOS, centers, 2)), totals)
 
 
 def weights_of(layout) -> LossWeights:
@@ -81,7 +82,7 @@ def test_shares_of_devices_add_up_to_the_loss(layout, devices):
 
     def total_of_shares(scores):
         split = jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), (scores, targets))
-        shares = jax.vmap(lambda s, t: losses(s, t, weights, "data"), axis_name="data")(*split)
+        shares = jax.vmap(lambda s, t: losses(s, t, weights, VIDEOS))(*split)
         summed = jax.tree.map(lambda share: share.sum(), shares)
         return summed.total, summed
 
@@ -113,9 +114,9 @@ def test_every_loss_reads_only_its_own_centers_and_classes():
 def test_activity_loss_is_the_mean_cross_entropy_of_the_masked_rows():
     logits = np.log(np.array([[1, 1, 2], [8, 1, 1], [5, 3, 2]], np.float32))
     label = np.array([2, 1, 0])
-    assert activity_loss(logits, label, np.array([True, False, True])) == pytest.approx(np.log(2), rel=1e-6)
-    assert activity_loss(logits, label, np.array([False, True, False])) == pytest.approx(np.log(10), rel=1e-6)
-    huge = activity_loss(1e4 * np.eye(2, dtype=np.float32), np.array([0, 1]), np.array([True, True]))
+    assert activity_loss(logits, label, np.array([True, False, True]), 2) == pytest.approx(np.log(2), rel=1e-6)
+    assert activity_loss(logits, label, np.array([False, True, False]), 1) == pytest.approx(np.log(10), rel=1e-6)
+    huge = activity_loss(1e4 * np.eye(2, dtype=np.float32), np.array([0, 1]), np.array([True, True]), 2)
     assert huge == 0
 
 
@@ -147,6 +148,7 @@ def test_an_incomplete_slot_with_a_foreground_sample_stays_a_negative():
     scores, targets = draw(1, "authors")
     targets = targets._replace(center_type=np.full_like(targets.center_type, FOREGROUND))
     targets = targets._replace(label=np.maximum(targets.label, 1))
+    targets = targets._replace(totals=np.tile(count_centers(targets.center_type), (VIDEOS, 1)))
     gradient = gradient_of_total(scores, targets)
     assert np.all(np.asarray(gradient.completeness)[:, 0] <= 0)
     assert np.all(np.asarray(gradient.completeness)[:, 1:-1] >= 0) and np.any(gradient.completeness[:, 1:-1])
@@ -157,6 +159,6 @@ def test_regression_loss_is_quadratic_within_one_and_linear_beyond():
     regression = np.zeros((3, 2, 2), np.float32)
     regression[:, 1] = [[0.5, -0.5], [3, 1], [100, 100]]
     label, target = np.array([2, 2, 0]), np.zeros((3, 2), np.float32)
-    found = regression_loss(regression, label, target, np.array([True, True, False]))
+    found = regression_loss(regression, label, target, np.array([True, True, False]), 2)
     assert found == pytest.approx((0.125 + 0.125 + 2.5 + 0.5) / 2)
-    assert regression_loss(regression, label, target, np.array([True, False, False])) == pytest.approx(0.25)
+    assert regression_loss(regression, label, target, np.array([True, False, False]), 1) == pytest.approx(0.25)

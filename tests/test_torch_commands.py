@@ -55,4 +55,4 @@ def test_importing_over_a_run_is_refused(config, stand_in, tmp_path):
     torch_commands.import_torch(config, str(tmp_path), "in.pth")
     with pytest.raises(InputError, match="holds checkpoints already"):
         torch_commands.import_torch(config, str(tmp_path), "in.pth")
-    assert Checkpoints(tmp_path, read_only=True).latest == torch_commands.IMPORTED_STEP
+    assert Checkpoints(tmp_path).latest == torch_commands.IMPORTED_STEP

@@ -9,11 +9,21 @@ import pytest
 
 from contextloc_jax.errors import InputError
 from contextloc_jax.parallel import AXIS, Parallel
+from contextloc_jax.preemption import NO_SIGNAL
 from contextloc_jax.train import Schedule, TrainState, initial_state, loss_gradients, train
 from tests.compiling import quickly_compiled
 from tests.random_videos import largest_difference
 from tests.tiny_runs import SilentWriter
-from tests.virtual_devices import OPTIMIZER, SEED, WEIGHTS, compiled_step, first_state, tiny_model, training_batches
+from tests.virtual_devices import (
+    OPTIMIZER,
+    SEED,
+    WEIGHTS,
+    compiled_step,
+    first_state,
+    no_stop,
+    tiny_model,
+    training_batches,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 VIDEOS = 3  # of a batch of the loop
@@ -22,11 +32,14 @@ VIDEOS = 3  # of a batch of the loop
 class Saves:
     """Checkpoints that remember."""
 
+    writes, latest = True, None
+
     def __init__(self):
         self.saved, self.waited = [], False
 
     def save(self, step, state, about, metric):
         self.saved.append((step, int(state.step), about, metric))
+        self.latest = step
 
     def wait(self):
         self.waited = True
@@ -41,11 +54,15 @@ class Run(NamedTuple):
     evaluated: list
 
 
-def counting_step(state, batch):
+def counting_step(state, inputs):
     """Adds up the batches, so that a test can see which ones were taken."""
+    batch, stop = inputs
     total = jax.lax.psum(batch.sum(), AXIS)
     params = jax.tree.map(lambda a: a + total, state.params)
-    return TrainState(state.step + 1, params, state.batch_stats, state.opt_state), {"loss/total": total}
+    return TrainState(state.step + 1, params, state.batch_stats, state.opt_state), {
+        "loss/total": total,
+        "stop": jax.lax.psum(stop[0], AXIS),
+    }
 
 
 def numbered_batches(first_step, num_steps, spoil=None):
@@ -67,6 +84,8 @@ def run_loop(
     saves=None,
     step_function=counting_step,
     profile_dir=None,
+    is_measured=True,
+    stop_signal=NO_SIGNAL,
 ):
     writer, saves, evaluated = SilentWriter(), saves or Saves(), []
 
@@ -79,6 +98,7 @@ def run_loop(
         parallel=Parallel(),
         step_function=step_function,
         state=state,
+        is_measured=is_measured,
         batches=numbered_batches(first_step, num_steps, spoil),
         describe=lambda videos: ", ".join(f"video {index}" for index in videos),
         schedule=Schedule(num_steps, log_every, evaluate_every),
@@ -86,6 +106,7 @@ def run_loop(
         evaluate=evaluate,
         checkpoints=saves,
         about={"name": "counting"},
+        stop_signal=stop_signal,
         profile_dir=profile_dir,
     )
     return Run(last, writer.written, saves.saved, evaluated)
@@ -139,9 +160,9 @@ def test_a_trace_is_of_a_few_steps_after_the_first_and_is_ended_with_the_run(
 ):
     taken, events = [first_step], []
 
-    def step(state, batch):
+    def step(state, inputs):
         jax.debug.callback(lambda step: taken.append(int(step)), state.step + 1)
-        return counting_step(state, batch)
+        return counting_step(state, inputs)
 
     def note(event):
         jax.effects_barrier()
@@ -169,8 +190,8 @@ def test_a_loss_that_is_not_finite_names_its_step_and_videos_and_is_not_saved(sp
 def test_a_state_that_is_not_finite_is_not_saved_though_the_loss_is():
     """As BatchNorm's variance of huge features, which normalises them to a harmless zero."""
 
-    def overflowing_step(state, batch):
-        state, scalars = counting_step(state, batch)
+    def overflowing_step(state, inputs):
+        state, scalars = counting_step(state, inputs)
         return state._replace(params={"total": jnp.where(state.step == 7, jnp.inf, state.params["total"])}), scalars
 
     saves = Saves()
@@ -218,8 +239,8 @@ def test_a_step_is_the_gradient_of_the_loss_through_the_optimiser(step, rate):
     expected = TrainState(step + 1, optax.apply_updates(before.params, updates), batch_stats, opt_state)
 
     parallel = Parallel()
-    batch = parallel.shard(training_batches()[0])
-    after, scalars = compiled_step("dropout", "shard_map")(parallel.replicate(before), batch)
+    inputs = parallel.shard((training_batches()[0], no_stop(parallel)))
+    after, scalars = compiled_step("dropout", "shard_map")(parallel.replicate(before), inputs)
     after, scalars = parallel.to_host((after, scalars))
     assert largest_difference(after, expected) < 1e-5 and largest_difference(after.params, before.params) > 1e-4
     names = ("activity", "completeness", "regression", "total")

@@ -81,11 +81,10 @@ class TinyInputs:
     def open_test_data(self, config, builder):
         return tiny_source("test", 2)
 
-    def train_batches(self, config, data, start_step, num_steps):
+    def train_batches(self, config, data, start_step, num_steps, *process):
         self.steps.clear()
-        for step, (videos, batch) in enumerate(
-            factories.train_batches(config, data, start_step, num_steps), start_step
-        ):
+        batches = factories.train_batches(config, data, start_step, num_steps, *process)
+        for step, (videos, batch) in enumerate(batches, start_step):
             batch = self._change(step, batch)
             self.steps.append(step)
             yield videos, batch

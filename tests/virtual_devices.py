@@ -44,6 +44,11 @@ def training_batches():
     return [batches.batch(step)[1] for step in range(STEPS)]
 
 
+def no_stop(parallel: Parallel) -> np.ndarray:
+    """What a step is told where nobody was asked to stop."""
+    return np.zeros(parallel.num_local_devices, np.float32)
+
+
 def tiny_model(name: str) -> ContextLoc:
     return make_model(tiny_config(**MODELS[name]))
 
@@ -66,7 +71,7 @@ def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
     parallel, history = Parallel(kind), []
     state = parallel.replicate(first_state())
     for batch in training_batches():
-        state, scalars = compiled_step(name, kind)(state, parallel.shard(batch))
+        state, scalars = compiled_step(name, kind)(state, parallel.shard((batch, no_stop(parallel))))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
     found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
     leaves = jax.tree.leaves_with_path(parallel.to_host(state))
