@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluate_every = 5  # epochs; also when a checkpoint is saved
     config.keep_checkpoints = 2  # newest ones; the best is kept as well
     config.parallel = "shard_map"  # or 'pmap'
-    config.dtype = "float32"  # what matrix products read; 'bfloat16' still sums in float32
+    config.dtype = "float32"  # matrix products; 'bfloat16' sums in float32, 'float64' needs JAX_ENABLE_X64=1
     config.profile = False  # write a trace of a few steps to workdir/profile
 
     config.model = model = ml_collections.ConfigDict()

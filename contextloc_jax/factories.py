@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import optax
 
 from contextloc_jax.class_scores import check_class_scores_file
@@ -15,7 +16,7 @@ from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.parallel import AXIS
 from contextloc_jax.train import Schedule
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float64")
 COUNTS = ("gradient_accumulation", "num_epochs", "visits_per_epoch", "log_every", "evaluate_every", "keep_checkpoints")
 
 
@@ -35,6 +36,8 @@ def make_model(config) -> ContextLoc:
     """The model of config.model."""
     _check_one_of("model.proposal_net", config.model.proposal_net, PROPOSAL_NETS)
     _check_one_of("dtype", config.dtype, DTYPES)
+    if config.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise InputError("config.dtype is 'float64', which jax has switched off; set JAX_ENABLE_X64=1")
     fields = {field.name for field in dataclasses.fields(ContextLoc)}
     settings = {key: value for key, value in config.model.items() if key in fields}
     norm_axis = AXIS if config.model.batch_norm_global else None

@@ -109,7 +109,7 @@ def test_a_key_that_does_not_exist_cannot_be_set(key, value):
     "key, value, expected",
     [
         *((key, 0, "expected at least 1") for key in COUNTS),
-        ("dtype", "float17", "expected one of float32, bfloat16"),
+        ("dtype", "float17", "expected one of float32, bfloat16, float64"),
         ("parallel", "pjit", "expected 'shard_map' or 'pmap'"),
         ("model.proposal_net", "gat", "expected one of pgcn, nonlocal, none"),
         ("detection.nms", "soft", "expected one of hard, linear, gaussian, none"),

@@ -1,14 +1,17 @@
-"""What three train steps and an evaluation give on this process's devices; as a script, on virtual ones.
+"""What a few train steps and an evaluation give on the devices there are; as a script, on virtual ones.
 
 XLA_FLAGS=--xla_force_host_platform_device_count=4 python -m tests.virtual_devices FILE CASE ... writes FILE (.npz).
+With MEETING=HOST:PORT,N,I it is process I of N, and the first one writes.
 """
 
 import functools
+import os
 import sys
 
 import jax
 import numpy as np
 
+from contextloc_jax import processes
 from contextloc_jax.factories import make_loss_weights, make_model, make_optimizer
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.parallel import Parallel
@@ -19,8 +22,8 @@ from input_pipeline.batching import EvaluationBatches, TrainingBatches, align_by
 from input_pipeline.labels import LabelRules
 from tests.tiny_runs import STEPS_PER_EPOCH, tiny_config, tiny_source
 
-STEPS = 3
-CONFIG = tiny_config()  # so that test_commands.py needs the same compiled programs
+VIDEOS = 8  # a step, so that eight devices have one each
+CONFIG = tiny_config(batch_size=VIDEOS)
 WEIGHTS, SEED = make_loss_weights(CONFIG), CONFIG.seed
 OPTIMIZER, RATE = make_optimizer(CONFIG, STEPS_PER_EPOCH)
 ALIGN = align_by_stride(8, 64)
@@ -29,19 +32,22 @@ MODELS = {
     "dropout": {},
     "plain": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0},
     "per replica": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0, "model__batch_norm_global": False},
+    "float64": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0, "dtype": "float64"},
 }
+STEPS = {name: 20 if name == "float64" else 3 for name in MODELS}
 KINDS = ("shard_map", "pmap")
 CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") for kind in KINDS]
 
 
 @functools.cache
 def training_batches():
-    """The first STEPS batches of four videos."""
+    """This process's rows of the first batches."""
     batches = TrainingBatches(
-        tiny_source("train", CONFIG.batch_size), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
-        batch_size=CONFIG.batch_size, seed=0, align=ALIGN, visits_per_epoch=STEPS, centers=(1, 2, 1),
+        tiny_source("train", VIDEOS), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
+        batch_size=VIDEOS, seed=0, align=ALIGN, visits_per_epoch=3, centers=(1, 2, 1),
+        process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
-    return [batches.batch(step)[1] for step in range(STEPS)]
+    return [batches.batch(step)[1] for step in range(max(STEPS.values()))]
 
 
 def no_stop(parallel: Parallel) -> np.ndarray:
@@ -54,9 +60,9 @@ def tiny_model(name: str) -> ContextLoc:
 
 
 @functools.cache
-def first_state() -> TrainState:
-    """The models differ in nothing that has parameters."""
-    return initial_state(tiny_model("dropout"), OPTIMIZER, training_batches()[0], seed=0)
+def first_state(name: str = "dropout") -> TrainState:
+    """The models differ in nothing that has parameters, but for their type."""
+    return initial_state(tiny_model(name), OPTIMIZER, training_batches()[0], seed=0)
 
 
 @functools.cache
@@ -67,10 +73,10 @@ def compiled_step(name: str, kind: str):
 
 
 def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
-    """Scalars of every step [STEPS] and the last state, by name."""
+    """Scalars of every step and the last state, by name."""
     parallel, history = Parallel(kind), []
-    state = parallel.replicate(first_state())
-    for batch in training_batches():
+    state = parallel.replicate(first_state("float64" if name == "float64" else "dropout"))
+    for batch in training_batches()[: STEPS[name]]:
         state, scalars = compiled_step(name, kind)(state, parallel.shard((batch, no_stop(parallel))))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
     found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
@@ -79,9 +85,12 @@ def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
 
 
 def run_evaluation(kind: str) -> dict[str, np.ndarray]:
-    """Scores of five videos, which four devices cannot share equally, by video and name."""
-    source, parallel = tiny_source("test", 5), Parallel(kind)
-    batches = EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=parallel.num_devices)
+    """Scores of nine videos, which several devices cannot share equally, by video and name."""
+    source, parallel = tiny_source("test", 9), Parallel(kind)
+    batches = EvaluationBatches(
+        source, seed=0, align=ALIGN, videos_per_batch=parallel.num_local_devices,
+        process_index=jax.process_index(), process_count=jax.process_count(),
+    )  # fmt: skip
     model = tiny_model("dropout")
     stats = np.array([[0.1, 0.2], [2.0, 3.0]])
     numbered = (batches.batch(number) for number in range(len(batches)))
@@ -96,10 +105,16 @@ def run_evaluation(kind: str) -> dict[str, np.ndarray]:
 def run(case: str) -> dict[str, np.ndarray]:
     """One of CASES, by '<case>: <name>'."""
     name, kind = case.rsplit(" ", 1)
-    found = run_evaluation(kind) if name == "evaluation" else run_steps(name, kind)
+    with jax.enable_x64(name == "float64"):
+        found = run_evaluation(kind) if name == "evaluation" else run_steps(name, kind)
     return {f"{case}: {key}": value for key, value in found.items()}
 
 
 if __name__ == "__main__":
     path, *cases = sys.argv[1:]
-    np.savez(path, devices=jax.device_count(), **{key: value for case in cases for key, value in run(case).items()})
+    coordinator, num_processes, process_id = os.environ.get("MEETING", ",,").split(",")
+    meeting = (coordinator, int(num_processes), int(process_id)) if coordinator else ()
+    with processes.together(*meeting):
+        found = {key: value for case in cases for key, value in run(case).items()}
+        if processes.is_first():
+            np.savez(path, devices=jax.device_count(), **found)
