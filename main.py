@@ -13,7 +13,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from contextloc_jax.errors import InputError
+from contextloc_jax.errors import InputError, refusals_are_one_line
 from contextloc_jax.preemption import Stopped, StopSignal
 
 FLAGS = flags.FLAGS
@@ -81,15 +81,16 @@ def run(mode: str) -> None:
 def run_on_dataset(mode: str, config, workdir: str) -> None:
     """The modes that read a dataset by its configuration, and therefore import TensorFlow and jax."""
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
+    stop_signal = StopSignal() if mode == "train" else None  # before the imports, which take seconds
     from contextloc_jax import commands, processes
     from input_pipeline import factories as inputs
 
-    with processes.together(*(FLAGS[name].value for name in TOGETHER)):
+    with processes.together(*(FLAGS[name].value for name in TOGETHER)), refusals_are_one_line():
         match mode:
             case "train":
                 from clu.metric_writers import SummaryWriter
 
-                commands.train(config, workdir, inputs, SummaryWriter, StopSignal(), bool(FLAGS.strict_restore))
+                commands.train(config, workdir, inputs, SummaryWriter, stop_signal, bool(FLAGS.strict_restore))
             case "evaluate":
                 commands.evaluate(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
             case "prepare":

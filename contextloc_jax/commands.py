@@ -85,7 +85,6 @@ def train(
                 stop_signal=stop_signal,
                 profile_dir=os.path.join(workdir, "profile") if config.profile else None,
             )
-            processes.barrier()  # the last checkpoint is on disk before a signal may end any process
         evaluate(config, workdir, inputs, "best", strict_restore, stop_signal)
 
 

@@ -65,7 +65,7 @@ def meeting(
     """
     given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
     given = {name: value for name, value in given.items() if value is not None}
-    for size, rank in CLUSTERS:
+    for size, rank in CLUSTERS if len(given) < 3 else ():
         if int(environment.get(size, 1)) > 1:
             given = {"num_processes": int(environment[size]), "process_id": int(environment[rank])} | given
             if size.startswith("OMPI") and "OMPI_MCA_orte_hnp_uri" not in environment and coordinator is None:

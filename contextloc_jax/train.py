@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from contextloc_jax import processes
 from contextloc_jax.batch import Batch
 from contextloc_jax.checkpoint import Checkpoints
 from contextloc_jax.errors import InputError
@@ -266,17 +267,28 @@ class _NotFinite(Exception):
 
 @contextlib.contextmanager
 def _on_disk(checkpoints: Checkpoints):
-    """However its block ends, what was saved is on disk afterwards."""
+    """However its block ends, what was saved is on disk afterwards; where all processes leave it together, before any
+    of them goes on to what may end it."""
     try:
         yield
     except _NotFinite as error:
-        checkpoints.wait()
+        _wait_for_all(checkpoints)
         raise InputError(
             f"{error}; last good checkpoint: {checkpoints.latest or 'none'}; look at these videos' features, or lower "
             "the learning rate"
         ) from None
-    finally:
+    except Stopped:
+        _wait_for_all(checkpoints)
+        raise
+    except BaseException:
         checkpoints.wait()
+        raise
+    _wait_for_all(checkpoints)
+
+
+def _wait_for_all(checkpoints: Checkpoints) -> None:
+    checkpoints.wait()
+    processes.barrier()
 
 
 def _largest(tree) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from contextloc_jax.checkpoint import Checkpoints, digest
+from contextloc_jax.run_lock import locked
 
 ROOT = Path(__file__).parent.parent
 SHOULDER = "--config=configs/shoulder.py"
@@ -143,3 +144,83 @@ def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path):
 def steps(workdir) -> list[str]:
     """Names of the checkpoints that are there."""
     return sorted(path.name for path in (workdir / "checkpoints").glob("*"))
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_the_next_start_ends_as_if_it_never_came(tmp_path):
+    """Sent while the steps go on; and once before the first step, where there is nothing to save."""
+    settings = (SHOULDER, f"--config.data.data_dir={tmp_path / 'data'}", *FEW_STEPS[2:],
+                "--config.num_epochs=30", "--config.evaluate_every=15", "--config.visits_per_epoch=2")  # fmt: skip
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert run_main(*settings, f"--workdir={whole}").returncode == 0
+    command = [sys.executable, "main.py", *settings, f"--workdir={stopped}"]
+    for ready in (lambda: (stopped / "config.json").exists(), lambda: logged(stopped)):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        patience = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < patience and not ready():
+            time.sleep(0.02)
+        sent = time.monotonic()
+        process.terminate()
+        out, err = process.communicate()
+        assert time.monotonic() - sent < 30 and process.returncode == 0 and "Traceback" not in err, err
+        assert "stopped by SIGTERM" in out
+    (step,) = steps(stopped)
+    again = run_main(*settings, f"--workdir={stopped}")
+    assert again.returncode == 0 and f"resuming at step {step} of" in again.stdout
+    assert (stopped / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+    a, b = (digest(Checkpoints(folder).restore("latest").state) for folder in (whole, stopped))
+    assert a == b
+
+
+def logged(workdir) -> bool:
+    """Whether the run there has taken steps."""
+    path = workdir / "scalars.jsonl"
+    return path.exists() and path.stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_harms_nothing_that_was_saved(tmp_path):
+    """A limit on the size of files stands for it: every file that grows beyond it meets an error of the disk."""
+    settings = (SHOULDER, f"--workdir={tmp_path / 'run'}", f"--config.data.data_dir={tmp_path / 'data'}", *FEW_STEPS)
+    assert run_main(*settings).returncode == 0
+    before = digest(Checkpoints(tmp_path / "run").restore("latest").state)
+    for workdir, kilobytes in ((tmp_path / "run", 4), (tmp_path / "new", 4), (tmp_path / "new", 40)):
+        arguments = [a.replace(str(tmp_path / "run"), str(workdir)) for a in settings]
+        limited = f'ulimit -f {kilobytes}; exec "$@"'
+        process = subprocess.run(["bash", "-c", limited, "-", sys.executable, "main.py", *arguments], cwd=ROOT,
+                                 capture_output=True, text=True, timeout=300)  # fmt: skip
+        assert process.returncode == 1 and "Traceback" not in process.stderr, process.stderr
+        assert process.stderr.splitlines()[-1].startswith("error: ")
+        assert "File too large" in process.stderr.splitlines()[-1]
+    assert digest(Checkpoints(tmp_path / "run").restore("latest").state) == before
+    assert run_main(*settings).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_second_run_in_the_workdir_is_refused_and_an_evaluation_is_not(tmp_path):
+    settings = (SHOULDER, f"--workdir={tmp_path / 'run'}", f"--config.data.data_dir={tmp_path / 'data'}", *FEW_STEPS)
+    assert run_main(*settings).returncode == 0
+    with locked(tmp_path / "run"):
+        second = run_main(*settings)
+        assert_one_line(second, 1, f"another run trains there (process {os.getpid()} on ", "--mode=evaluate")
+        assert run_main(*settings, "--mode=evaluate").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_used(tmp_path):
+    settings = (SHOULDER, f"--workdir={tmp_path / 'run'}", f"--config.data.data_dir={tmp_path / 'data'}", *FEW_STEPS,
+                "--config.num_epochs=2", "--config.evaluate_every=1")  # fmt: skip
+    assert run_main(*settings).returncode == 0
+    whole = digest(Checkpoints(tmp_path / "run").restore("latest").state)
+    older, newer = sorted(int(step) for step in steps(tmp_path / "run"))
+    largest = max((tmp_path / "run" / "checkpoints" / str(newer)).rglob("*"), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[:100])
+    evaluate = ("--mode=evaluate", "--checkpoint=latest")
+    refused = run_main(*settings, *evaluate, "--strict_restore")
+    assert_one_line(refused, 1, f"checkpoints/{newer}", "damaged")
+    taken = run_main(*settings, *evaluate)
+    assert taken.returncode == 0 and f"using checkpoint {older} " in taken.stderr
+    assert f"checkpoint {older}, 24 test videos" in taken.stdout
+    again = run_main(*settings)
+    assert again.returncode == 0 and f"renamed to damaged_{newer}" in again.stderr
+    assert digest(Checkpoints(tmp_path / "run").restore("latest").state) == whole

@@ -1,3 +1,4 @@
+import contextlib
 import functools
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 
 from contextloc_jax.errors import InputError
 from contextloc_jax.parallel import AXIS, Parallel
-from contextloc_jax.preemption import NO_SIGNAL
+from contextloc_jax.preemption import NO_SIGNAL, Stopped
 from contextloc_jax.train import Schedule, TrainState, initial_state, loss_gradients, train
 from tests.compiling import quickly_compiled
 from tests.random_videos import largest_difference
@@ -86,10 +87,12 @@ def run_loop(
     profile_dir=None,
     is_measured=True,
     stop_signal=NO_SIGNAL,
+    batches=None,
+    evaluate=None,
 ):
     writer, saves, evaluated = SilentWriter(), saves or Saves(), []
 
-    def evaluate(variables):
+    def note(variables):
         evaluated.append(float(variables["params"]["total"]))
         return metric
 
@@ -99,11 +102,11 @@ def run_loop(
         step_function=step_function,
         state=state,
         is_measured=is_measured,
-        batches=numbered_batches(first_step, num_steps, spoil),
+        batches=batches or numbered_batches(first_step, num_steps, spoil),
         describe=lambda videos: ", ".join(f"video {index}" for index in videos),
         schedule=Schedule(num_steps, log_every, evaluate_every),
         writer=writer,
-        evaluate=evaluate,
+        evaluate=evaluate or note,
         checkpoints=saves,
         about={"name": "counting"},
         stop_signal=stop_signal,
@@ -228,6 +231,64 @@ def dropout_keys(seed=SEED, step=0, example_keys=None):
     """Folded from the seed, the step and every video's key."""
     keys = training_batches()[0].example_key if example_keys is None else example_keys
     return jnp.stack([jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), key) for key in keys])
+
+
+@pytest.mark.parametrize("name, parts", [("no norm", 4), ("plain", 2)])
+def test_accumulated_parts_are_the_whole_where_batch_norm_allows(name, parts):
+    """Losses, gradient and new parameters; with BatchNorm each part is normalised by itself."""
+    parallel = Parallel()
+    inputs = parallel.shard((training_batches()[0], no_stop(parallel)))
+    before = first_state(name)
+    found = [
+        parallel.to_host(compiled_step(name, "shard_map", accumulation)(parallel.replicate(before), inputs))
+        for accumulation in (1, parts)
+    ]
+    (whole, whole_scalars), (summed, scalars) = found
+    differences = [largest_difference(summed.params, whole.params), largest_difference(scalars, whole_scalars)]
+    if name == "no norm":
+        assert max(differences) < 1e-5
+    else:
+        assert max(differences) > 1e-5 and np.isfinite(scalars["loss/total"])
+        assert largest_difference(summed.batch_stats, whole.batch_stats) > 1e-3
+
+
+class Asked:
+    """A StopSignal that is heard when batch `step` (counted from 1) is taken, or when told to."""
+
+    held = staticmethod(contextlib.nullcontext)
+
+    def __init__(self):
+        self.requested = False
+
+
+@pytest.mark.parametrize("step, expected", [(1, [2]), (6, [5, 7]), (4, [5]), (9, [5, 10])])
+def test_a_run_that_is_asked_to_stop_saves_first_and_loses_nothing(step, expected):
+    saves, signal = Saves(), Asked()
+
+    def spoken(first_step, num_steps):
+        for number, item in enumerate(numbered_batches(first_step, num_steps), first_step + 1):
+            signal.requested = number >= step
+            yield item
+
+    with pytest.raises(Stopped, match=rf"^stopped by SIGTERM after step {expected[-1]} of 10$"):
+        run_loop(batches=spoken(0, 10), saves=saves, stop_signal=signal)
+    assert [saved for saved, *_ in saves.saved] == expected and saves.waited
+    signal.requested = False
+    run = run_loop(first_step=expected[-1])
+    assert run.state.params["total"] == VIDEOS * sum(range(expected[-1] + 1, 11))
+
+
+def test_an_evaluation_that_was_stopped_is_made_up_for_at_the_next_start():
+    saves = Saves()
+
+    def stopped(variables):
+        raise Stopped("during an evaluation")
+
+    with pytest.raises(Stopped):
+        run_loop(saves=saves, evaluate=stopped)
+    assert [(step, metric) for step, _, _, metric in saves.saved] == [(5, None)] and saves.waited
+    run = run_loop(first_step=5, is_measured=False)
+    assert [(step, metric) for step, _, _, metric in run.saved] == [(5, 0.5), (10, 0.5)]
 
 
 @pytest.mark.parametrize("step, rate", [(7, 0.01), (8, 0.001)])

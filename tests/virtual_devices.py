@@ -5,7 +5,9 @@ With MEETING=HOST:PORT,N,I it is process I of N, and the first one writes.
 """
 
 import functools
+import math
 import os
+import re
 import sys
 
 import jax
@@ -32,11 +34,12 @@ MODELS = {
     "dropout": {},
     "plain": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0},
     "per replica": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0, "model__batch_norm_global": False},
+    "no norm": {"model__head_dropout": 0.0, "model__batch_norm": False},
     "float64": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0, "dtype": "float64"},
 }
 STEPS = {name: 20 if name == "float64" else 3 for name in MODELS}
 KINDS = ("shard_map", "pmap")
-CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") for kind in KINDS]
+CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") if name != "no norm" for kind in KINDS]
 
 
 @functools.cache
@@ -66,9 +69,9 @@ def first_state(name: str = "dropout") -> TrainState:
 
 
 @functools.cache
-def compiled_step(name: str, kind: str):
+def compiled_step(name: str, kind: str, accumulation: int = 1):
     """The train step of a model."""
-    step = make_train_step(tiny_model(name), OPTIMIZER, RATE, WEIGHTS, SEED)
+    step = make_train_step(tiny_model(name), OPTIMIZER, RATE, WEIGHTS, SEED, accumulation)
     return Parallel(kind).compile_step(step)
 
 
@@ -76,12 +79,32 @@ def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
     """Scalars of every step and the last state, by name."""
     parallel, history = Parallel(kind), []
     state = parallel.replicate(first_state("float64" if name == "float64" else "dropout"))
+    inputs = parallel.shard((training_batches()[0], no_stop(parallel)))
+    step = compiled_step(name, kind).lower(state, inputs).compile()
     for batch in training_batches()[: STEPS[name]]:
-        state, scalars = compiled_step(name, kind)(state, parallel.shard((batch, no_stop(parallel))))
+        state, scalars = step(state, parallel.shard((batch, no_stop(parallel))))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
     found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
     leaves = jax.tree.leaves_with_path(parallel.to_host(state))
-    return found | {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    return found | {jax.tree_util.keystr(path): leaf for path, leaf in leaves} | program_facts(step.as_text())
+
+
+def program_facts(text: str) -> dict[str, int]:
+    """What an optimised program exchanges, asks of the host, and overwrites."""
+    collectives = r" (?:all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+    return {
+        "program all-reduces": len(re.findall(r" all-reduce(?:-start)?\(", text)),
+        "program collectives": len(re.findall(collectives, text)),
+        "program exchanged bytes": sum(map(result_bytes, re.findall(r"= (\S.*?) all-reduce(?:-start)?\(", text))),
+        "program callbacks": text.count("callback") + text.count("outfeed") + text.count("infeed"),
+        "program donates": int("input_output_alias" in text),
+    }
+
+
+def result_bytes(types: str) -> int:
+    """Of an instruction's result, '(f32[4]{0}, f32[])'."""
+    shapes = re.findall(r"[a-z]+(\d+)\[([\d,]*)\]", types)
+    return sum(int(bits) // 8 * math.prod(map(int, filter(None, shape.split(",")))) for bits, shape in shapes)
 
 
 def run_evaluation(kind: str) -> dict[str, np.ndarray]:
