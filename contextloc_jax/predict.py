@@ -48,7 +48,7 @@ class Predictor:
         mean, deviation = np.asarray(regression_stats, np.float64)
         for indices, batch in batches:
             scores = self._parallel.gather(self._score(placed, self._parallel.shard(batch)))
-            stop = np.array([self._stop_signal.requested])
+            stop = np.array([self._stop_signal.requested], np.int32)
             indices, scores, stop = processes.gather((indices, scores, stop))
             if stop.any():
                 raise Stopped("stopped by SIGTERM during an evaluation")

@@ -119,8 +119,8 @@ def from_first(action: Callable[[], Any]) -> Any:
         return pickle.loads(content)
     barrier()  # collectives would not wait as long
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
-    padded = np.frombuffer(content.ljust(size, b"\0"), np.uint8)
-    return pickle.loads(multihost_utils.broadcast_one_to_all(padded).tobytes())
+    padded = np.frombuffer(content.ljust(-(-size // 4) * 4, b"\0"), np.int32)
+    return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
 
 
 def gather(tree: Any) -> Any:

@@ -213,6 +213,20 @@ def test_a_run_goes_on_before_damaged_checkpoints_and_saves_their_steps_anew(fin
     assert checkpoints.restore("best").step == 3
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", ["delete", "cut"])
+def test_saving_goes_on_whichever_file_was_damaged(finished, tmp_path, damage):
+    for path in damaged_copies(finished, tmp_path, 5, DAMAGES[damage]):
+        checkpoints = Checkpoints(tmp_path / "run")
+        found = checkpoints.restore("latest").step
+        checkpoints.set_aside_after(found)
+        checkpoints.save(6, train_state(6), ABOUT, 0.2)
+        checkpoints.wait()
+        assert checkpoints.steps() == [3, found, 6] and checkpoints.restore("latest").step == 6, path
+        assert checkpoints.restore("best").step == 3
+    gc.collect()
+
+
 def test_where_every_checkpoint_is_damaged_there_is_one_line(finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.glob("checkpoints/*/about/metadata"):
