@@ -72,16 +72,19 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = data = ml_collections.ConfigDict()
     data.dataset = "thumos14"  # a builder of input_pipeline/datasets
     data.data_dir = ""  # where prepared data lies; '': workdir/tfds
-    data.composition_seed = 0  # shoulder: what its sessions are spliced from
+    data.composition_seed = 0  # shoulder, synthetic: what is spliced or drawn from it
     data.num_classes = 20
+    data.train_proposals = config_dict.placeholder(str)  # files of any documented form; unused where data is built in
+    data.test_proposals = config_dict.placeholder(str)
+    data.train_features = config_dict.placeholder(str)  # a folder with a file a video, or one file for all
+    data.test_features = config_dict.placeholder(str)
+    data.annotations = config_dict.placeholder(str)  # JSON: durations, class names, ground truth of CSV and JSON
+    data.fps = 30.0  # frames a second, where the files do not say
     data.snippet_stride = 8  # frames
     data.snippet_length = 64  # frames
+    data.num_bins = 0  # features are rescaled to so many bins over the whole video; 0: snippets by stride
+    data.feature_dtype = "float32"  # as stored; or 'float16'
+    data.test_videos = 213  # thumos14: 213 for all; 211 or 210 leave out what SSN or P-GCN left out
     data.validation_fraction = 0.0  # training videos held out to choose the best checkpoint; 0: use the last
     data.cache_gigabytes = 4.0  # features kept in memory
-    data.train_proposals = config_dict.placeholder(str)  # files; unused by datasets that bring their own
-    data.test_proposals = config_dict.placeholder(str)
-    data.train_features = config_dict.placeholder(str)
-    data.test_features = config_dict.placeholder(str)
-    data.annotations = config_dict.placeholder(str)
-    data.fps = 30.0  # frames a second, where the files do not say
     return config

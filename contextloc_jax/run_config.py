@@ -8,7 +8,7 @@ from contextloc_jax.errors import InputError
 from contextloc_jax.json_file import read_json, write_whole
 
 # What scores depend on beside the parameters; the rest may differ between training and evaluation.
-SCORING_KEYS = ("model.", "data.num_classes", "data.snippet_stride", "data.snippet_length")
+SCORING_KEYS = ("model.", "data.num_classes", "data.snippet_stride", "data.snippet_length", "data.num_bins")
 
 
 def flatten(config: dict, prefix: str = "") -> dict:

@@ -64,6 +64,21 @@ def binned_snippets(ticks: np.ndarray, num_frames: int, num_bins: int = 100) -> 
     return bins
 
 
+def rescale(features: np.ndarray, num_bins: int = 100) -> np.ndarray:
+    """[T, D] -> [num_bins, D] over the same time: linear between snippet centres, the nearest snippet outside them.
+
+    Features of num_bins snippets come back as they are; others in their own dtype, float16 summed in float32.
+    """
+    num_snippets = len(features)
+    if num_snippets == num_bins:
+        return features
+    position = np.clip((np.arange(num_bins) + 0.5) * num_snippets / num_bins - 0.5, 0, num_snippets - 1)
+    before = position.astype(np.int64)
+    after = np.minimum(before + 1, num_snippets - 1)
+    share = (position - before).astype(np.float32)[:, None]
+    return (features[before] * (1 - share) + features[after] * share).astype(features.dtype)
+
+
 def _segment_bounds(ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(starts [N, 3], ends [N, 3]) in frames of start extension, action, end extension."""
     act_start, act_end, comp_start, comp_end = np.asarray(ticks, np.int64).reshape(-1, 4).T

@@ -11,7 +11,7 @@ import numpy as np
 
 from contextloc_jax.batch import Batch, Targets, count_centers
 from contextloc_jax.errors import InputError
-from input_pipeline.alignment import segment_snippets, test_ticks
+from input_pipeline.alignment import binned_snippets, segment_snippets, test_ticks
 from input_pipeline.labels import LabelRules, pools
 from input_pipeline.neighbors import draw_neighbors, neighbor_candidates
 from input_pipeline.records import VideoRecord
@@ -34,6 +34,11 @@ def power_of_two(number: int, smallest: int = 1) -> int:
 def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
     """Snippet t covers frames [stride t, stride t + length): golden pooling units."""
     return lambda ticks, record, num_snippets: segment_snippets(ticks, num_snippets, snippet_stride, snippet_length)
+
+
+def align_by_bins() -> Align:
+    """Features are rescaled to as many bins as there are snippets: golden anet_units."""
+    return lambda ticks, record, num_snippets: binned_snippets(ticks, record.num_frames, num_snippets)
 
 
 def trainable_videos(source: VideoSource) -> np.ndarray:

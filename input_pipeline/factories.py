@@ -8,7 +8,8 @@ import numpy as np
 
 from contextloc_jax.batch import GroundTruth
 from contextloc_jax.errors import InputError
-from input_pipeline import pipeline
+from input_pipeline import data_report, pipeline
+from input_pipeline.batching import Align, align_by_bins, align_by_stride
 from input_pipeline.datasets import prepare
 from input_pipeline.labels import LabelRules, regression_stats
 from input_pipeline.video_source import VideoSource, open_split, split_validation
@@ -23,14 +24,71 @@ class TrainingData(NamedTuple):
 
 
 def prepare_dataset(config, workdir: str):
-    """Builds the configured dataset where it is absent and returns its builder."""
+    """Builds the configured dataset where it is absent, leaves data_report.json in workdir; returns the builder."""
+    return _prepare(config, workdir, dataset_settings(config))
+
+
+def open_prediction_data(config, workdir: str) -> VideoSource:
+    """The videos of data.test_proposals with data.test_features, whether they have ground truth or not.
+
+    Only for datasets that are made of files; the training files are not looked at.
+    """
+    settings = dataset_settings(config)
+    if "test_proposals" not in settings:
+        raise InputError(
+            f"config.data.dataset is {config.data.dataset!r}, whose videos are all annotated; to predict on files of "
+            "your own use --config.data.dataset=custom"
+        )
+    settings |= {"train_proposals": None, "train_features": None, "need_ground_truth": False}
+    return open_split(_prepare(config, workdir, settings), "test", cache_bytes=_cache_bytes(config))
+
+
+def dataset_settings(config) -> dict:
+    """The keys of config.data that the configured dataset's builder takes."""
     data = config.data
-    settings = {"shoulder": {"seed": data.composition_seed}}.get(data.dataset, {})
+    files = {
+        "train_proposals": data.train_proposals,
+        "test_proposals": data.test_proposals,
+        "train_features": data.train_features,
+        "test_features": data.test_features,
+        "annotations": data.annotations,
+        "num_classes": data.num_classes,
+        "fps": data.fps,
+        "snippet_stride": data.snippet_stride,
+        "snippet_length": data.snippet_length,
+        "num_bins": data.num_bins,
+        "feature_dtype": data.feature_dtype,
+    }
+    settings = {
+        "shoulder": {"seed": data.composition_seed, "feature_dtype": data.feature_dtype},
+        "synthetic": {"seed": data.composition_seed, "feature_dtype": data.feature_dtype},
+        "custom": files,
+        "thumos14": files | {"test_videos": data.test_videos},
+        "activitynet13": files,
+    }
+    return settings.get(data.dataset, {})  # prepare refuses an unknown name and lists the known ones
+
+
+def _prepare(config, workdir: str, settings: dict):
+    data = config.data
     builder = prepare(data.dataset, data.data_dir or str(Path(workdir) / "tfds"), **settings)
     found = len(builder.builder_config.class_names)
     if found != data.num_classes:
         raise InputError(f"config.data.num_classes is {data.num_classes}; dataset {data.dataset} has {found} classes")
+    _leave_report(workdir, builder)
     return builder
+
+
+def _leave_report(workdir: str, builder) -> None:
+    """Copies the data report into workdir and prints its summary."""
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder") from None
+    report = builder.report()
+    data_report.write_report(Path(workdir) / data_report.FILE_NAME, report)
+    for line in data_report.summary_lines(report):
+        print(line)
 
 
 def open_training_data(config, builder) -> TrainingData:
@@ -57,6 +115,12 @@ def label_rules(config) -> LabelRules:
     )
 
 
+def alignment_rule(config) -> Align:
+    """Which snippets a proposal covers: by stride, or by bins where the features are rescaled."""
+    by_stride = align_by_stride(config.data.snippet_stride, config.data.snippet_length)
+    return align_by_bins() if config.data.num_bins else by_stride
+
+
 def steps_per_epoch(config, source: VideoSource) -> int:
     """Steps of an epoch; InputError where the data do not fill one batch."""
     steps = pipeline.steps_per_epoch(source, config.batch_size, config.visits_per_epoch)
@@ -81,8 +145,7 @@ def train_batches(
         start_step=start_step,
         num_steps=num_steps,
         visits_per_epoch=config.visits_per_epoch,
-        snippet_stride=config.data.snippet_stride,
-        snippet_length=config.data.snippet_length,
+        align=alignment_rule(config),
         node_multiple=config.sampling.node_multiple or None,
         centers=(config.sampling.num_foreground, config.sampling.num_incomplete, config.sampling.num_background),
         process_index=process_index,
@@ -97,8 +160,7 @@ def evaluation_batches(
     return pipeline.evaluation_batches(
         source,
         seed=config.seed,
-        snippet_stride=config.data.snippet_stride,
-        snippet_length=config.data.snippet_length,
+        align=alignment_rule(config),
         videos_per_batch=videos_per_batch,
         process_index=process_index,
         process_count=process_count,

@@ -152,39 +152,3 @@ class Standardiser:
     def __call__(self, statistics: np.ndarray, dtype) -> np.ndarray:
         """[T, 120] -> non-negative snippet features [T, D] of `dtype`."""
         return np.maximum((statistics - self.mean) / self.std @ self.projection, 0).astype(dtype)
-
-
-def sliding_windows(
-    num_frames: int, fps: float, shortest_seconds: float = 3.0, growth: float = 1.4, longest_seconds: float = 24.0
-) -> np.ndarray:
-    """Class-agnostic proposals [P, 2] in frames: windows of 3 s, 4.2 s, ... sliding by a quarter of their length.
-
-    A quarter of a window is 75 % overlap of neighbours. Only windows that lie inside the video are kept.
-    """
-    windows = [np.zeros((0, 2), np.int64)]
-    length = shortest_seconds * fps
-    while length <= min(longest_seconds * fps, num_frames):
-        starts = np.arange(int((num_frames - length) / (length / 4)) + 1) * (length / 4)
-        windows.append(np.stack([np.rint(starts), np.rint(starts + length)], axis=1).astype(np.int64))
-        length *= growth
-    windows = np.concatenate(windows)
-    return windows[windows[:, 1] <= num_frames]
-
-
-def proposal_recall(pairs, thresholds=(0.5, 0.7, 0.9)) -> list[float]:
-    """Share of ground-truth segments that some proposal meets with tIoU >= threshold.
-
-    `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. tIoU here is of real intervals, without the
-    frame-counting +1 that neighbour tables use.
-    """
-    best = np.concatenate([_best_tiou(gt, proposals) for gt, proposals in pairs])
-    return [float((best >= threshold).mean()) for threshold in thresholds]
-
-
-def _best_tiou(gt: np.ndarray, proposals: np.ndarray) -> np.ndarray:
-    if not len(proposals):
-        return np.zeros(len(gt))
-    starts, ends = (np.stack(np.broadcast_arrays(gt[:, None, i], proposals[None, :, i])) for i in (0, 1))
-    intersection = np.maximum(ends.min(0) - starts.max(0), 0)
-    union = (ends - starts).sum(0) - intersection
-    return (intersection / union).max(1)

@@ -1,4 +1,5 @@
 import importlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,14 +15,6 @@ from tests.tiny_runs import CLASSES, SilentWriter, tiny_config, tiny_source
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 CONFIGS = sorted(path.stem for path in Path(default.__file__).parent.glob("*.py") if path.stem != "__init__")
-# Keys that nothing reads yet, and what they wait for.
-RESERVED = {
-    **dict.fromkeys(
-        ("data.train_proposals", "data.test_proposals", "data.train_features", "data.test_features",
-         "data.annotations", "data.fps"),
-        "datasets of the user's own files",
-    ),
-}  # fmt: skip
 
 
 class Recorded:
@@ -44,12 +37,16 @@ class Recorded:
         return self._config.items()
 
 
+def empty_report():
+    return {"dataset": "", "notes": [], "splits": {}}
+
+
 @pytest.fixture(scope="module")
 def read(tmp_path_factory):
     """The keys that a training run with its evaluation reads, through the real factories of both sides."""
     keys = set()
     config = Recorded(tiny_config(num_epochs=1, data__dataset="shoulder"), keys)
-    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=CLASSES))
+    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=CLASSES), report=empty_report)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factories, "prepare", lambda name, data_dir, **settings: builder)
         patch.setattr(factories, "open_split", lambda builder, split, cache_bytes: tiny_source(split, 6))
@@ -63,11 +60,7 @@ def model_keys():
 
 
 def test_every_key_is_read(read):
-    assert set(flatten(default.get_config())) - model_keys() - read == set(RESERVED)
-
-
-def test_no_reserved_key_is_read_already(read):
-    assert not read & set(RESERVED)
+    assert set(flatten(default.get_config())) - model_keys() <= read
 
 
 OTHER_VALUES = {bool: lambda value: not value, int: lambda value: value + 1, float: lambda value: value / 2 + 0.1}
@@ -130,9 +123,11 @@ def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(tmp_p
     assert not (tmp_path / "run").exists()
 
 
-def test_the_number_of_classes_must_be_the_datasets(monkeypatch):
-    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a", "b", "c"]))
+def test_the_number_of_classes_must_be_the_datasets(monkeypatch, tmp_path):
+    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a", "b", "c"]), report=empty_report)
     monkeypatch.setattr(factories, "prepare", lambda name, data_dir, **settings: builder)
     with pytest.raises(InputError, match=r"^config\.data\.num_classes is 2; dataset shoulder has 3 classes$"):
-        factories.prepare_dataset(tiny_config(data__dataset="shoulder"), "run")
-    assert factories.prepare_dataset(tiny_config(data__dataset="shoulder", data__num_classes=3), "run") is builder
+        factories.prepare_dataset(tiny_config(data__dataset="shoulder"), str(tmp_path))
+    three = tiny_config(data__dataset="shoulder", data__num_classes=3)
+    assert factories.prepare_dataset(three, str(tmp_path)) is builder
+    assert json.loads((tmp_path / "data_report.json").read_text()) == empty_report()

@@ -8,12 +8,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from contextloc_jax.errors import InputError
-from input_pipeline import datasets, shoulder_sessions
+from input_pipeline import data_report, datasets, shoulder_sessions
 from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, example_spec, inputs_key
 from input_pipeline.datasets.shoulder import Shoulder
 from input_pipeline.labels import label_proposals
 from input_pipeline.shoulder_sessions import Composition
 from input_pipeline.video_source import open_split
+from input_pipeline.windows import sliding_windows
 from tests.video_records import make_features, make_record
 
 
@@ -133,7 +134,7 @@ def test_shoulder_records_are_the_spliced_sessions(shoulder):
         assert record.num_frames == len(session.signal)
         np.testing.assert_array_equal(record.gt_segments, session.gt_segments)
         np.testing.assert_array_equal(record.gt_labels, session.gt_labels)
-        windows = shoulder_sessions.sliding_windows(record.num_frames, 50)
+        windows = sliding_windows(record.num_frames, 50)
         np.testing.assert_array_equal(record.proposals, windows)
         expected = label_proposals(windows, record.gt_segments, record.gt_labels, record.num_frames)
         got = (
@@ -172,17 +173,17 @@ def _projection_of(train, training, rows):
     return columns, np.stack(solved, axis=1)
 
 
-def test_prepare_finds_the_finished_dataset_and_prints_its_recall(shoulder, capsys):
+def test_prepare_finds_the_finished_dataset_and_its_report(shoulder, capsys):
     data_dir, builder = shoulder
+    builder.report()
     before = {p: p.stat().st_mtime_ns for p in Path(builder.data_dir).iterdir()}
     assert any("array_record" in p.name for p in before)
     again = datasets.prepare("shoulder", data_dir, feature_width=16)
     assert {p: p.stat().st_mtime_ns for p in Path(again.data_dir).iterdir()} == before
-    out, err = capsys.readouterr()
-    assert err == ""
-    lines = out.splitlines()
+    lines = data_report.summary_lines(again.report())
+    assert capsys.readouterr() == ("", "")
     assert [line.split(":")[0] for line in lines] == ["shoulder train", "shoulder test"]
-    assert all("recall at tIoU 0.5/0.7/0.9: 1.000/" in line for line in lines)
+    assert all("recall at tIoU 0.5/0.7/0.9 1.000/" in line for line in lines)
 
 
 def test_other_settings_are_another_dataset(shoulder):

@@ -7,7 +7,9 @@ import pytest
 
 from contextloc_jax.errors import InputError
 from input_pipeline import shoulder_sessions
+from input_pipeline.data_report import proposal_recall
 from input_pipeline.shoulder_sessions import ACTIONS, BACKGROUND, FPS, Composition, Standardiser
+from input_pipeline.windows import sliding_windows
 
 LEAVE_OUT_ROUNDING = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -136,7 +138,7 @@ def test_standardiser_survives_a_constant_column():
 
 
 def test_sliding_windows_grow_by_1_4_and_overlap_by_three_quarters():
-    windows = shoulder_sessions.sliding_windows(60 * FPS, FPS)
+    windows = sliding_windows(60 * FPS, FPS)
     lengths = windows[:, 1] - windows[:, 0]
     for expected in (150, 210, 294, 411.6, 576.24, 806.7, 1129.4):
         starts = windows[np.abs(lengths - expected) <= 1, 0]
@@ -148,22 +150,14 @@ def test_sliding_windows_grow_by_1_4_and_overlap_by_three_quarters():
 
 
 def test_sliding_windows_stay_inside_a_short_video():
-    windows = shoulder_sessions.sliding_windows(5 * FPS, FPS)
+    windows = sliding_windows(5 * FPS, FPS)
     assert set(windows[:, 1] - windows[:, 0]) == {150, 210}
-    assert shoulder_sessions.sliding_windows(100, FPS).shape == (0, 2)
-
-
-def test_proposal_recall_of_a_case_counted_by_hand():
-    gt = np.array([[0, 100], [200, 300]])
-    proposals = np.array([[0, 80], [260, 400], [210, 265]])  # best tIoU 0.8 and 0.55
-    no_proposals = (np.array([[0, 10]]), np.zeros((0, 2), np.int64))
-    assert shoulder_sessions.proposal_recall([(gt, proposals)], (0.5, 0.55, 0.7, 0.8, 0.9)) == [1, 1, 0.5, 0.5, 0]
-    assert shoulder_sessions.proposal_recall([(gt, proposals), no_proposals], (0.7,)) == [pytest.approx(1 / 3)]
+    assert sliding_windows(100, FPS).shape == (0, 2)
 
 
 def test_sliding_windows_recall_nearly_every_action(sessions):
-    pairs = [(s.gt_segments, shoulder_sessions.sliding_windows(len(s.signal), FPS)) for s in sessions]
-    at_half, at_seven, _ = shoulder_sessions.proposal_recall(pairs)
+    pairs = [(s.gt_segments, sliding_windows(len(s.signal), FPS)) for s in sessions]
+    at_half, at_seven, _ = proposal_recall(pairs)
     assert at_half == 1 and at_seven > 0.98
 
 

@@ -9,14 +9,19 @@ from absl import logging
 from contextloc_jax.errors import InputError
 
 # Each module offers make_builder(data_dir, **settings) -> VideoDatasetBuilder.
-REGISTRY = {"shoulder": "input_pipeline.datasets.shoulder"}
+REGISTRY = {
+    "activitynet13": "input_pipeline.datasets.activitynet13",
+    "custom": "input_pipeline.datasets.custom",
+    "shoulder": "input_pipeline.datasets.shoulder",
+    "thumos14": "input_pipeline.datasets.thumos14",
+}
 
 
 def prepare(name: str, data_dir: str, **settings):
     """The finished builder of dataset `name` under `data_dir`; `settings` are the dataset's own.
 
     A second call with the same settings and unchanged input files finds the first one's result. A build that was
-    killed leaves only an `incomplete.*` folder, which is never taken for a dataset. Prints the dataset's summary.
+    killed leaves only an `incomplete.*` folder, which is never taken for a dataset.
     Raises InputError (unknown name, missing inputs, a data_dir that cannot be written).
     """
     if name not in REGISTRY:
@@ -26,8 +31,6 @@ def prepare(name: str, data_dir: str, **settings):
             builder = _built(importlib.import_module(REGISTRY[name]).make_builder, str(data_dir), settings)
     except OSError as error:
         raise InputError(f"{data_dir}: the dataset {name} cannot be written there ({error})") from None
-    for line in builder.info.metadata["summary"]:
-        print(line)
     return builder
 
 

@@ -8,13 +8,17 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from contextloc_jax.errors import InputError
+from input_pipeline import data_report
+from input_pipeline.data_report import Findings, Written
+from input_pipeline.reading import read_json
 from input_pipeline.records import VideoRecord
 
 FEATURE_DTYPES = ("float16", "float32")
@@ -93,17 +97,16 @@ def inputs_key(inputs: dict) -> str:
 class Contents:
     """What a build writes: lazily made videos of every split.
 
-    splits: {split: (number of videos, function that iterates over (VideoRecord, features [T, D]))}
-    summary: lines to print whenever the dataset is opened; report: JSON-able figures kept beside it.
+    splits: {split: (number of videos, function that iterates over (VideoRecord, features [T, D]))}; features are None
+    for a video that cannot be used.
     """
 
-    splits: dict[str, tuple[int, Callable[[], Iterable[tuple[VideoRecord, np.ndarray]]]]]
-    summary: list[str] = field(default_factory=list)
-    report: dict = field(default_factory=dict)
+    splits: dict[str, tuple[int, Callable[[], Iterable[tuple[VideoRecord, np.ndarray | None]]]]]
 
 
 class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base of the project's builders: a subclass states `dataset_description` and `make_contents`.
+    """Base of the project's builders: a subclass states `dataset_description` and `make_contents`, and where there
+    is anything to say of a split beside what was written, `findings` and `notes`.
 
     Its `builder_config` has `class_names`, `feature_width` and `feature_dtype`; the config's name is the hash of all
     inputs, so that a changed input is another folder and an unchanged one is found finished. TFDS writes into an
@@ -114,9 +117,33 @@ class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
     dataset_description = ""
     dataset_citation = ""
     dataset_homepage = None
+    notes: Sequence[str] = ()
 
     def make_contents(self) -> Contents:
         raise NotImplementedError
+
+    def findings(self, split: str) -> Findings:
+        """What happened to the videos of a split before they were written."""
+        return Findings()
+
+    def report(self) -> dict:
+        """The data report of the finished dataset (data_report.py): made once from what was written, kept beside it."""
+        path = Path(self.data_dir) / data_report.FILE_NAME
+        if not path.exists():
+            names = self.builder_config.class_names
+            splits = {split: (self.findings(split), self._written(split)) for split in self.info.splits}
+            data_report.write_report(path, data_report.make_report(self.name, names, splits, self.notes))
+        return read_json(path)
+
+    def _written(self, split: str) -> list[Written]:
+        videos = self.as_data_source(split)
+        progress = Progress(f"check {self.name} {split}", len(videos), after_seconds=2.0)
+        written = []
+        for position in range(len(videos)):
+            record, features = from_example(videos[position])
+            written.append(Written(record, len(features), hashlib.sha256(features).hexdigest()))
+            progress.advance()
+        return sorted(written, key=lambda video: video.record.video_id)
 
     def _info(self):
         config = self.builder_config
@@ -126,41 +153,43 @@ class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
             citation=self.dataset_citation,
             homepage=self.dataset_homepage,
             features=example_spec(config.feature_width, config.feature_dtype),
-            metadata=tfds.core.MetadataDict(class_names=list(config.class_names), summary=[], report={}),
+            metadata=tfds.core.MetadataDict(class_names=list(config.class_names)),
         )
 
     def _split_generators(self, dl_manager):
         contents = self.make_contents()
-        self.info.metadata["summary"] = contents.summary
-        self.info.metadata["report"] = contents.report
         total = sum(count for count, _ in contents.splits.values())
-        progress = Progress(self.name, total)
+        progress = Progress(f"prepare {self.name}", total)
         return {
             split: self._generate_examples(make_videos, progress) for split, (_, make_videos) in contents.splits.items()
         }
 
     def _generate_examples(self, make_videos, progress):
         for record, features in make_videos():
-            yield record.video_id, to_example(record, features)
+            if features is not None:
+                yield record.video_id, to_example(record, features)
             progress.advance()
 
 
 class Progress:
-    """One line on stderr that counts the videos written and says how long the rest will take."""
+    """A line on stderr, once a second, that counts videos and says how long the rest will take.
 
-    def __init__(self, name: str, total: int):
-        self._name, self._total, self._done = name, total, 0
+    Nothing of a job that took less than `after_seconds`.
+    """
+
+    def __init__(self, name: str, total: int, after_seconds: float = 0.0):
+        self._name, self._total, self._done, self._after = name, total, 0, after_seconds
         self._start = self._shown = time.monotonic()
 
     def advance(self) -> None:
         self._done += 1
         now = time.monotonic()
-        if self._done < self._total and now - self._shown < 1.0:
+        if now - self._start < self._after or (self._done < self._total and now - self._shown < 1.0):
             return
         self._shown = now
         remaining = (now - self._start) / self._done * (self._total - self._done)
         end = "\n" if self._done == self._total else "\r" if sys.stderr.isatty() else "\n"
         print(
-            f"prepare {self._name}: {self._done}/{self._total} videos, {remaining:.0f} s left",
+            f"{self._name}: {self._done}/{self._total} videos, {remaining:.0f} s left",
             end=end, file=sys.stderr, flush=True,
         )  # fmt: skip

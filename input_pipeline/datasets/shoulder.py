@@ -12,7 +12,6 @@ Spliced: the sessions, see `input_pipeline/shoulder_sessions.py`. People 1-7 tra
 
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from input_pipeline import shoulder_sessions
@@ -20,9 +19,9 @@ from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, input
 from input_pipeline.labels import label_proposals
 from input_pipeline.records import VideoRecord
 from input_pipeline.shoulder_sessions import FPS, Composition, Session, Standardiser
+from input_pipeline.windows import sliding_windows
 
 SPLIT_PEOPLE = {"train": range(1, 8), "test": range(8, 11)}
-RECALL_THRESHOLDS = (0.5, 0.7, 0.9)
 PROJECTION_SEED = 20180205  # never varied: another projection is another dataset
 _GENERATION = 1  # raise it when the code below makes other data from the same settings
 
@@ -73,12 +72,7 @@ class Shoulder(VideoDatasetBuilder):
             for record in records[split]:
                 yield record, standardiser(statistics[record.video_id], config.feature_dtype)
 
-        recall = {split: _recall(records[split]) for split in records}
-        return Contents(
-            splits={split: (len(records[split]), lambda split=split: videos(split)) for split in records},
-            summary=[_summary(split, records[split], recall[split]) for split in records],
-            report={"proposal_recall": recall},
-        )
+        return Contents(splits={split: (len(records[split]), lambda split=split: videos(split)) for split in records})
 
 
 def make_builder(data_dir: str, **settings) -> Shoulder:
@@ -107,7 +101,7 @@ def settings_of(config: ShoulderConfig) -> dict:
 
 def _record(session: Session, config: ShoulderConfig) -> VideoRecord:
     num_frames = len(session.signal)
-    proposals = shoulder_sessions.sliding_windows(num_frames, FPS, longest_seconds=config.longest_window_seconds)
+    proposals = sliding_windows(num_frames, FPS, longest_seconds=config.longest_window_seconds)
     labels, tiou, overlap_self, coverage = label_proposals(
         proposals, session.gt_segments, session.gt_labels, num_frames
     )
@@ -123,19 +117,4 @@ def _record(session: Session, config: ShoulderConfig) -> VideoRecord:
         proposal_tiou=tiou,
         proposal_overlap_self=overlap_self,
         proposal_coverage=coverage,
-    )
-
-
-def _recall(records: list[VideoRecord]) -> dict[str, float]:
-    values = shoulder_sessions.proposal_recall([(r.gt_segments, r.proposals) for r in records], RECALL_THRESHOLDS)
-    return {str(threshold): value for threshold, value in zip(RECALL_THRESHOLDS, values, strict=True)}
-
-
-def _summary(split: str, records: list[VideoRecord], recall: dict[str, float]) -> str:
-    minutes = sum(record.duration_seconds for record in records) / 60
-    return (
-        f"shoulder {split}: {len({r.group for r in records})} people, {len(records)} sessions, {minutes:.0f} minutes, "
-        f"{sum(len(r.gt_labels) for r in records)} actions, "
-        f"{np.median([len(r.proposals) for r in records]):.0f} proposals a session (median), "
-        f"recall at tIoU {'/'.join(recall)}: {'/'.join(f'{value:.3f}' for value in recall.values())}"
     )

@@ -1,0 +1,28 @@
+"""Your own features, proposals and annotations; docs/custom_dataset.md is the tutorial.
+
+python main.py --config=configs/custom.py --workdir=runs/mine --config.data.num_classes=N
+    --config.data.train_proposals=FILE --config.data.train_features=DIR
+    --config.data.test_proposals=FILE --config.data.test_features=DIR
+
+The published model with a short schedule, a few minutes on two CPU cores for some fifty videos of two minutes.
+For hundreds of videos and an accelerator take the published one: batch_size 32, num_epochs 45, visits_per_epoch 20,
+optimizer.decay_epochs (15, 30).
+"""
+
+from configs import default
+
+
+def get_config():
+    """The deltas for `custom`."""
+    config = default.get_config()
+    config.batch_size = 16
+    config.num_epochs = 8
+    config.visits_per_epoch = 8
+    config.evaluate_every = 2
+    config.log_every = 10
+    config.optimizer.decay_epochs = (5, 7)
+    config.sampling.node_multiple = 32  # one process; 0 for several
+
+    config.data.dataset = "custom"
+    config.data.num_classes = 0  # to be set
+    return config

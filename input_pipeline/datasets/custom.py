@@ -1,0 +1,14 @@
+"""`custom`: your own features, proposals and annotations; docs/custom_dataset.md is the tutorial."""
+
+from input_pipeline.datasets.proposal_videos import Files, ProposalVideos, open_builder
+
+
+class Custom(ProposalVideos):
+    """TFDS builder; make it with `make_builder`."""
+
+    dataset_description = "Videos from files of the user's own: snippet features, proposals, annotations."
+
+
+def make_builder(data_dir: str, **settings) -> Custom:
+    """The builder of these files (`Files`). Raises InputError for paths and lists that cannot be used."""
+    return open_builder(Custom, data_dir, Files(**settings))

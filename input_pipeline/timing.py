@@ -1,0 +1,27 @@
+"""How long a video is in frames, seconds and snippets, where the files do not say all three."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How seconds and snippets become frames where a file does not say."""
+
+    fps: float = 30.0
+    snippet_stride: int = 8
+    snippet_length: int = 64
+    num_bins: int = 0  # features are rescaled to this many bins over the whole video; 0: snippets by stride
+
+    def frames_of(self, num_snippets: int) -> int:
+        """Frames that so many snippets span."""
+        return (num_snippets - 1) * self.snippet_stride + self.snippet_length
+
+    def expected_snippets(self, num_frames: int) -> tuple[int, int]:
+        """[fewest, most] snippets of a video: only those that fit whole, or one at every stride; one more or less."""
+        whole = (num_frames - self.snippet_length) // self.snippet_stride + 1
+        return max(1, whole - 1), -(-num_frames // self.snippet_stride) + 1
+
+    def fits(self, num_snippets: int, num_frames: int) -> bool:
+        """Whether so many snippets can be those of so many frames; of rescaled features, always."""
+        fewest, most = self.expected_snippets(num_frames)
+        return bool(self.num_bins) or fewest <= num_snippets <= most
