@@ -22,6 +22,7 @@ MODES = {  # the flags each needs and those it may have, beside --workdir, --con
     "train": (("config",), ("strict_restore", *TOGETHER)),
     "evaluate": (("config",), ("strict_restore", *TOGETHER)),
     "prepare": (("config",), ()),
+    "predict": (("config",), ("strict_restore", *TOGETHER)),
     "import_torch": (("config", "torch_checkpoint"), ()),
     "export_torch": (("torch_checkpoint",), ()),
     "score": (("detections", "annotations", "protocol"), ("subset",)),
@@ -93,6 +94,8 @@ def run_on_dataset(mode: str, config, workdir: str) -> None:
                 commands.train(config, workdir, inputs, SummaryWriter, stop_signal, bool(FLAGS.strict_restore))
             case "evaluate":
                 commands.evaluate(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
+            case "predict":
+                commands.predict(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
             case "prepare":
                 commands.prepare(config, workdir, inputs)
 

@@ -16,11 +16,11 @@ def get_config():
     """The deltas for `custom`."""
     config = default.get_config()
     config.batch_size = 16
-    config.num_epochs = 8
-    config.visits_per_epoch = 8
-    config.evaluate_every = 2
+    config.num_epochs = 12
+    config.visits_per_epoch = 12
+    config.evaluate_every = 3
     config.log_every = 10
-    config.optimizer.decay_epochs = (5, 7)
+    config.optimizer.decay_epochs = (8, 11)
     config.sampling.node_multiple = 32  # one process; 0 for several
 
     config.data.dataset = "custom"

@@ -84,6 +84,13 @@ def get_config() -> ml_collections.ConfigDict:
     data.snippet_length = 64  # frames
     data.num_bins = 0  # features are rescaled to so many bins over the whole video; 0: snippets by stride
     data.feature_dtype = "float32"  # as stored; or 'float16'
+    data.synthetic = synthetic = ml_collections.ConfigDict()
+    synthetic.train_videos = 200
+    synthetic.test_videos = 213
+    synthetic.feature_width = 1024
+    synthetic.shortest_snippets = 100  # of a video
+    synthetic.longest_snippets = 1024
+    synthetic.num_proposals = 300  # of a video
     data.test_videos = 213  # thumos14: 213 for all; 211 or 210 leave out what SSN or P-GCN left out
     data.validation_fraction = 0.0  # training videos held out to choose the best checkpoint; 0: use the last
     data.cache_gigabytes = 4.0  # features kept in memory

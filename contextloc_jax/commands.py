@@ -11,9 +11,10 @@ from collections.abc import Callable
 import jax
 
 from contextloc_jax import factories, processes, run_config, run_lock
+from contextloc_jax.batch import VideoScores
 from contextloc_jax.checkpoint import WEIGHTS, Checkpoints, Restored, like
 from contextloc_jax.errors import InputError
-from contextloc_jax.evaluate import measure, write_results
+from contextloc_jax.evaluate import find, measure, write_detections, write_results
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
 from contextloc_jax.preemption import NO_SIGNAL, StopSignal
@@ -93,27 +94,59 @@ def evaluate(
 ) -> None:
     """Restores a checkpoint ('best', 'latest' or a step) and evaluates it on the test split."""
     factories.check_values(config)
-    step, state, about = processes.from_first(lambda: Checkpoints(workdir).restore(checkpoint, WEIGHTS, strict_restore))
-    where = f"{workdir}: checkpoint {step}"
-    run_config.check_same(about["config"], run_config.flatten(config), where, run_config.SCORING_KEYS)
+    step, variables, about = _restore(config, workdir, checkpoint, strict_restore)
     builder = _prepared(config, workdir, inputs)
     source = inputs.open_test_data(config, builder)
     if about["class_names"] not in (None, source.class_names):
-        raise InputError(f"{where} knows the classes {about['class_names']}, the data {source.class_names}")
+        raise InputError(
+            f"{workdir}: checkpoint {step} knows the classes {about['class_names']}, the data {source.class_names}"
+        )
     stats = about["regression_stats"]
     if stats is None:  # imported from a file without them
         stats = inputs.open_training_data(config, builder).regression_stats
-    variables = {name: state.get(name, {}) for name in WEIGHTS}
-    parallel = Parallel(config.parallel)
-    predictor = Predictor(parallel, factories.make_model(config), stop_signal)
-    batches = inputs.evaluation_batches(config, source, parallel.num_local_devices, *_this_process())
-    scores = list(predictor(variables, batches, inputs.video_facts(source), stats))
+    scores = _scores(config, inputs, source, variables, stats, stop_signal)
     if not processes.is_first():
         return
     print(f"checkpoint {step}, {len(scores)} test videos")
     settings = factories.make_detection_settings(config)
     title = f"ContextLoc on {config.data.dataset}"
     write_results(workdir, scores, inputs.ground_truth(source), settings, source.identity, title)
+
+
+def predict(config, workdir: str, inputs, checkpoint: str, strict_restore: bool = False) -> None:
+    """Restores a checkpoint and leaves detections.json, detections.csv and report.html of the videos of
+    config.data.test_proposals, which need no ground truth."""
+    factories.check_values(config)
+    step, variables, about = _restore(config, workdir, checkpoint, strict_restore)
+    source = inputs.open_test_data(
+        config, processes.first_before_others(lambda: inputs.prepare_prediction(config, workdir))
+    )
+    stats = about["regression_stats"]
+    if stats is None:  # imported from a file without them
+        stats = inputs.open_training_data(config, _prepared(config, workdir, inputs)).regression_stats
+    scores = _scores(config, inputs, source, variables, stats, NO_SIGNAL)
+    if not processes.is_first():
+        return
+    labels = about["class_names"] or source.class_names
+    detections = find(scores, labels, factories.make_detection_settings(config))
+    write_detections(workdir, detections, f"ContextLoc on {len(scores)} videos")
+    print(f"checkpoint {step}, {len(scores)} videos; detections: {os.path.join(workdir, 'detections.json')}")
+
+
+def _restore(config, workdir: str, checkpoint: str, strict_restore: bool) -> tuple[int, dict, dict]:
+    """(step, variables, what the checkpoint carries beside them) of a checkpoint made with such a model."""
+    step, state, about = processes.from_first(lambda: Checkpoints(workdir).restore(checkpoint, WEIGHTS, strict_restore))
+    where = f"{workdir}: checkpoint {step}"
+    run_config.check_same(about["config"], run_config.flatten(config), where, run_config.SCORING_KEYS)
+    return step, {name: state.get(name, {}) for name in WEIGHTS}, about
+
+
+def _scores(config, inputs, source, variables: dict, regression_stats, stop_signal: StopSignal) -> list[VideoScores]:
+    """The scores of every video of a source."""
+    parallel = Parallel(config.parallel)
+    predictor = Predictor(parallel, factories.make_model(config), stop_signal)
+    batches = inputs.evaluation_batches(config, source, parallel.num_local_devices, *_this_process())
+    return list(predictor(variables, batches, inputs.video_facts(source), regression_stats))
 
 
 class Elsewhere:

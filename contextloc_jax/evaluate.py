@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from contextloc_jax.batch import Detections, GroundTruth, VideoScores
 from contextloc_jax.class_scores import find_class_scores
-from contextloc_jax.detection_files import save_scores, write_activitynet
+from contextloc_jax.detection_files import save_scores, write_activitynet, write_csv
 from contextloc_jax.detections import detect
 from contextloc_jax.errors import InputError
 from contextloc_jax.json_file import write_whole
@@ -84,6 +84,15 @@ def write_results(
     print(precision_table(metrics))
     print(f"report: {workdir / 'report.html'}")
     return metrics
+
+
+def write_detections(workdir: str | Path, detections: Detections, title: str) -> None:
+    """Leaves detections.json, detections.csv and report.html in workdir: detections that nobody can judge yet."""
+    workdir = Path(workdir)
+    write_activitynet(workdir / "detections.json", detections)
+    write_csv(workdir / "detections.csv", detections)
+    write_report(workdir / "report.html", detections, None, None, None, title)
+    print(f"report: {workdir / 'report.html'}")
 
 
 def write_assessed(

@@ -28,10 +28,10 @@ def prepare_dataset(config, workdir: str):
     return _prepare(config, workdir, dataset_settings(config))
 
 
-def open_prediction_data(config, workdir: str) -> VideoSource:
-    """The videos of data.test_proposals with data.test_features, whether they have ground truth or not.
+def prepare_prediction(config, workdir: str):
+    """As `prepare_dataset`, of data.test_proposals and data.test_features alone, with or without ground truth.
 
-    Only for datasets that are made of files; the training files are not looked at.
+    InputError for datasets that are not made of files.
     """
     settings = dataset_settings(config)
     if "test_proposals" not in settings:
@@ -39,8 +39,7 @@ def open_prediction_data(config, workdir: str) -> VideoSource:
             f"config.data.dataset is {config.data.dataset!r}, whose videos are all annotated; to predict on files of "
             "your own use --config.data.dataset=custom"
         )
-    settings |= {"train_proposals": None, "train_features": None, "need_ground_truth": False}
-    return open_split(_prepare(config, workdir, settings), "test", cache_bytes=_cache_bytes(config))
+    return _prepare(config, workdir, settings | {"need_ground_truth": False})
 
 
 def dataset_settings(config) -> dict:
@@ -61,7 +60,17 @@ def dataset_settings(config) -> dict:
     }
     settings = {
         "shoulder": {"seed": data.composition_seed, "feature_dtype": data.feature_dtype},
-        "synthetic": {"seed": data.composition_seed, "feature_dtype": data.feature_dtype},
+        "synthetic": {
+            "seed": data.composition_seed,
+            "num_classes": data.num_classes,
+            "feature_dtype": data.feature_dtype,
+            "train_videos": data.synthetic.train_videos,
+            "test_videos": data.synthetic.test_videos,
+            "feature_width": data.synthetic.feature_width,
+            "shortest_snippets": data.synthetic.shortest_snippets,
+            "longest_snippets": data.synthetic.longest_snippets,
+            "num_proposals": data.synthetic.num_proposals,
+        },
         "custom": files,
         "thumos14": files | {"test_videos": data.test_videos},
         "activitynet13": files,

@@ -13,6 +13,7 @@ REGISTRY = {
     "activitynet13": "input_pipeline.datasets.activitynet13",
     "custom": "input_pipeline.datasets.custom",
     "shoulder": "input_pipeline.datasets.shoulder",
+    "synthetic": "input_pipeline.datasets.synthetic",
     "thumos14": "input_pipeline.datasets.thumos14",
 }
 

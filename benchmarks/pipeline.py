@@ -1,0 +1,99 @@
+"""How fast the input pipeline feeds a step: videos a second at THUMOS14's size, and what the step loop waits for it.
+
+Videos of 1,024 snippets at most (every training batch is padded to 1,024), 1,024 wide, stored as float16, 168 nodes a
+video, batches of 32 videos, all cores.
+
+train_page_cache  batches of training whose features are read from the dataset's files every time (they lie in the
+                  operating system's page cache)
+train_in_memory   the same with the features kept in memory (config.data.cache_gigabytes)
+evaluation        every test video once, read from files; the second pass, so that graphs are known
+step_loop         training steps on this machine's devices; `idle_share` of their time is spent waiting for a batch
+
+python -m benchmarks.pipeline
+"""
+
+import json
+import tempfile
+import time
+from itertools import islice
+
+from configs import synthetic
+from contextloc_jax import factories
+from contextloc_jax.parallel import Parallel
+from contextloc_jax.train import initial_state, make_train_step
+from input_pipeline import factories as inputs
+from input_pipeline.datasets import prepare
+
+NUM_VIDEOS = 64  # train; 16 test
+
+
+def measure(num_batches: int = 40, num_steps: int = 6) -> dict[str, dict[str, float]]:
+    """{case: {"seconds", "videos_per_second"}}; of step_loop also "idle_share"."""
+    config = synthetic.get_config()
+    config.data.synthetic.train_videos, config.data.synthetic.test_videos = NUM_VIDEOS, NUM_VIDEOS // 4
+    config.data.synthetic.shortest_snippets = config.data.synthetic.longest_snippets // 2
+    with tempfile.TemporaryDirectory() as folder:
+        builder = prepare("synthetic", folder, **inputs.dataset_settings(config))
+        config.data.cache_gigabytes = 0.0
+        from_files = inputs.open_training_data(config, builder)
+        evaluation = inputs.evaluation_batches(config, inputs.open_test_data(config, builder), videos_per_batch=4)
+        _drain(evaluation)
+        cases = {
+            "train_page_cache": _timed_training(config, from_files, num_batches),
+            "evaluation": _timed(evaluation, NUM_VIDEOS // 4),
+            "step_loop": _step_loop(config, from_files, num_steps),
+        }
+        config.data.cache_gigabytes = 4.0
+        cases["train_in_memory"] = _timed_training(config, inputs.open_training_data(config, builder), num_batches)
+    return cases
+
+
+def _timed_training(config, data, num_batches: int) -> dict[str, float]:
+    """Without the first batches: they make what later visits of a video reuse."""
+    first = 2 * NUM_VIDEOS // config.batch_size
+    batches = iter(inputs.train_batches(config, data, 0, first + num_batches))
+    _drain(islice(batches, first))
+    return _timed(batches, num_batches * config.batch_size)
+
+
+def _timed(batches, num_videos: int) -> dict[str, float]:
+    start = time.perf_counter()
+    _drain(batches)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "videos_per_second": num_videos / seconds}
+
+
+def _step_loop(config, data, num_steps: int) -> dict[str, float]:
+    """Steps after the first one, which compiles. Waiting: from asking for a batch to having it."""
+    batches = iter(inputs.train_batches(config, data, 0, num_steps + 1))
+    _, batch = next(batches)
+    parallel, model = Parallel(config.parallel), factories.make_model(config)
+    optimizer, rate = factories.make_optimizer(config, steps_per_epoch=num_steps)
+    step = parallel.compile_step(
+        make_train_step(model, optimizer, rate, factories.make_loss_weights(config), config.seed)
+    )
+    state = parallel.replicate(initial_state(model, optimizer, batch, config.seed))
+    state, scalars = step(state, parallel.shard(batch))
+    float(scalars["loss/total"])
+    waited, start = 0.0, time.perf_counter()
+    for _ in range(num_steps):
+        asked = time.perf_counter()
+        _, batch = next(batches)
+        waited += time.perf_counter() - asked
+        state, scalars = step(state, parallel.shard(batch))
+        float(scalars["loss/total"])  # waits for the step
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "videos_per_second": num_steps * config.batch_size / seconds,
+        "idle_share": waited / seconds,
+    }
+
+
+def _drain(batches) -> None:
+    for _ in batches:
+        pass
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=2))
