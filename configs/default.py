@@ -72,6 +72,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = data = ml_collections.ConfigDict()
     data.dataset = "thumos14"  # a builder of input_pipeline/datasets
     data.data_dir = ""  # where prepared data lies; '': workdir/tfds
+    data.beam_runner = ""  # datasets of files: build on this runner of Apache Beam, e.g. 'DirectRunner'; '': right here
     data.composition_seed = 0  # shoulder, synthetic: what is spliced or drawn from it
     data.num_classes = 20
     data.train_proposals = config_dict.placeholder(str)  # files of any documented form; unused where data is built in

@@ -80,7 +80,9 @@ def dataset_settings(config) -> dict:
 
 def _prepare(config, workdir: str, settings: dict):
     data = config.data
-    builder = prepare(data.dataset, data.data_dir or str(Path(workdir) / "tfds"), **settings)
+    builder = prepare(
+        data.dataset, data.data_dir or str(Path(workdir) / "tfds"), beam_runner=data.beam_runner, **settings
+    )
     found = len(builder.builder_config.class_names)
     if found != data.num_classes:
         raise InputError(f"config.data.num_classes is {data.num_classes}; dataset {data.dataset} has {found} classes")

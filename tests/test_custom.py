@@ -1,6 +1,7 @@
 """Datasets of users' own files: what every format becomes, what is left out and counted, and what is refused."""
 
 import dataclasses
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from contextloc_jax.errors import InputError
 from input_pipeline import factories
 from input_pipeline.annotations import VideoAnnotation, write_annotations
 from input_pipeline.datasets import prepare
+from input_pipeline.datasets.proposal_videos import StoredFeatures
 from input_pipeline.datasets.thumos14 import CLASS_NAMES, EXCLUDED
 from input_pipeline.proposal_list import read_proposal_list, write_proposal_list
 from input_pipeline.video_source import open_split
@@ -244,8 +246,6 @@ def test_a_killed_build_never_looks_finished(tmp_path):
     keys = write_dataset(tmp_path)
     builder = built(tmp_path, keys)
     shutil.rmtree(builder.data_dir)
-    from input_pipeline.datasets.proposal_videos import StoredFeatures
-
     read = StoredFeatures.__call__
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StoredFeatures, "__call__", lambda self, record: killed(read, self, record))
@@ -259,6 +259,25 @@ def killed(read, stored, record):
     if record.video_id == "test_1":
         raise KeyboardInterrupt
     return read(stored, record)
+
+
+def test_a_beam_runner_writes_the_same_videos(tmp_path):
+    pytest.importorskip("apache_beam")
+    keys = write_dataset(tmp_path)
+    np.save(Path(keys["train_features"]) / "train_1.npy", np.full((40, WIDTH), np.nan))
+    here = built(tmp_path, keys)
+    beam = prepare("custom", tmp_path / "beam", beam_runner="DirectRunner", **TIMES | {"annotations": None} | keys)
+    for split in SPLITS:
+        assert open_split(beam, split).identity == open_split(here, split).identity
+    assert beam.report() == here.report()
+    assert Path(beam.data_dir).name == Path(here.data_dir).name
+
+
+def test_a_beam_runner_without_beam_is_one_line(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apache_beam" else find(name))
+    with pytest.raises(InputError, match=r"^config\.data\.beam_runner is 'DirectRunner'[^\n]*requirements-beam\.txt$"):
+        prepare("custom", tmp_path, beam_runner="DirectRunner")
 
 
 @pytest.mark.parametrize("test_videos", [210, 211, 213])

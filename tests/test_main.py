@@ -12,6 +12,7 @@ import pytest
 
 from contextloc_jax.checkpoint import Checkpoints, digest
 from contextloc_jax.run_lock import locked
+from tests.custom_files import write_dataset
 
 ROOT = Path(__file__).parent.parent
 SHOULDER = "--config=configs/shoulder.py"
@@ -84,6 +85,34 @@ def test_the_package_of_the_recordings_is_not_installed(tmp_path):
     )
     process = run_main(SHOULDER, f"--workdir={tmp_path / 'run'}", PYTHONPATH=str(tmp_path))
     assert_one_line(process, 1, "pip install seglearn==1.2.5")
+
+
+CUSTOM = "--config=configs/custom.py"
+
+
+def test_a_dataset_without_its_paths(tmp_path):
+    process = run_main(CUSTOM, f"--workdir={tmp_path / 'run'}", "--mode=prepare", "--config.data.num_classes=2")
+    assert_one_line(process, 1, "config.data.train_proposals is not set", "--config.data.train_proposals=PATH")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_line_of_a_list_and_a_pickle_that_runs_code(tmp_path):
+    keys = write_dataset(tmp_path / "files")
+    flags = [CUSTOM, f"--workdir={tmp_path / 'run'}", *(f"--config.data.{key}={value}" for key, value in keys.items())]
+    proposals, features = Path(keys["test_proposals"]), Path(keys["test_features"], "test_1.npy")
+    whole = proposals.read_text()
+    proposals.write_text(whole.replace("\n1 ", "\n7 ", 1))
+    process = run_main(*flags)
+    assert_one_line(process, 1, f"{proposals}:", "unknown label", "2 (num_classes)")
+    proposals.write_text(whole)
+    features.write_bytes(b"\x80\x02cos\nsystem\nX\x0c\x00\x00\x00touch hacked\x85R.")
+    process = run_main(*flags, "--mode=prepare")
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    *progress, line = process.stderr.splitlines()
+    assert all(text.startswith("prepare custom: ") for text in progress)
+    assert line.startswith(f"error: {features}") and "os.system" in line
+    assert not (ROOT / "hacked").exists()
+    assert not list((tmp_path / "run").glob("tfds/custom/*/*/*.array_record*"))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.util
 import io
 
 from absl import logging
@@ -18,8 +19,10 @@ REGISTRY = {
 }
 
 
-def prepare(name: str, data_dir: str, **settings):
+def prepare(name: str, data_dir: str, beam_runner: str = "", **settings):
     """The finished builder of dataset `name` under `data_dir`; `settings` are the dataset's own.
+
+    beam_runner: the runner of Apache Beam on which datasets of files are built; '': this process.
 
     A second call with the same settings and unchanged input files finds the first one's result. A build that was
     killed leaves only an `incomplete.*` folder, which is never taken for a dataset.
@@ -27,18 +30,26 @@ def prepare(name: str, data_dir: str, **settings):
     """
     if name not in REGISTRY:
         raise InputError(f"dataset {name!r} is unknown: expected one of {', '.join(sorted(REGISTRY))}")
+    if beam_runner and importlib.util.find_spec("apache_beam") is None:
+        raise InputError(
+            f"config.data.beam_runner is {beam_runner!r}, but Apache Beam is not installed: "
+            "pip install -r requirements-beam.txt"
+        )
     try:
         with _quiet_tfds():
-            builder = _built(importlib.import_module(REGISTRY[name]).make_builder, str(data_dir), settings)
+            builder = _built(importlib.import_module(REGISTRY[name]).make_builder, str(data_dir), beam_runner, settings)
     except OSError as error:
         raise InputError(f"{data_dir}: the dataset {name} cannot be written there ({error})") from None
     return builder
 
 
-def _built(make_builder, data_dir: str, settings: dict):
+def _built(make_builder, data_dir: str, beam_runner: str, settings: dict):
+    import tensorflow_datasets as tfds
+
     builder = make_builder(data_dir, **settings)
+    builder.beam_runner = beam_runner or None
     try:
-        builder.download_and_prepare()
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_runner=builder.beam_runner))
     except FileExistsError:  # another process finished the same dataset meanwhile: take that one
         builder = make_builder(data_dir, **settings)
         builder.download_and_prepare()

@@ -118,6 +118,7 @@ class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
     dataset_citation = ""
     dataset_homepage = None
     notes: Sequence[str] = ()
+    beam_runner: str | None = None  # set by `prepare`; a builder may ignore it
 
     def make_contents(self) -> Contents:
         raise NotImplementedError

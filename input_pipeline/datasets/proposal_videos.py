@@ -3,12 +3,13 @@
 A build reads every feature file once. Videos without features and videos whose features are not finite are left out and
 counted in the data report; whatever else is wrong stops the build. The key of a build holds the digests of the proposal
 files and annotations, and the names, sizes and times of change of the feature files (not their gigabytes of content).
+With a Beam runner the same examples are written by its workers, which must see the feature files under the same paths.
 """
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,7 +18,7 @@ from contextloc_jax.errors import InputError
 from input_pipeline import alignment
 from input_pipeline.annotations import VideoAnnotation, class_names, read_annotations
 from input_pipeline.data_report import Findings
-from input_pipeline.datasets.example import FEATURE_DTYPES, Contents, VideoDatasetBuilder, inputs_key
+from input_pipeline.datasets.example import FEATURE_DTYPES, Contents, VideoDatasetBuilder, inputs_key, to_example
 from input_pipeline.reading import ReadReport, excerpt, read_bytes
 from input_pipeline.records import VideoRecord
 from input_pipeline.split_files import FeatureFiles, Split, read_split
@@ -112,6 +113,12 @@ class StoredFeatures:
         return stored
 
 
+def beam_examples(stored: StoredFeatures, record: VideoRecord) -> list[tuple[str, dict]]:
+    """The (key, example) of a usable video, for a Beam worker."""
+    features = stored(record)
+    return [] if features is None else [(record.video_id, to_example(record, features))]
+
+
 class ProposalVideos(VideoDatasetBuilder):
     """Base of the three builders; `open_builder` makes them, with `files` and `splits` {name: Split} already read."""
 
@@ -121,10 +128,7 @@ class ProposalVideos(VideoDatasetBuilder):
 
     def make_contents(self) -> Contents:
         return Contents(
-            splits={
-                name: (len(split.records), functools.partial(self._videos, split))
-                for name, split in self.splits.items()
-            }
+            splits={name: (len(split.records), partial(self._videos, split)) for name, split in self.splits.items()}
         )
 
     def findings(self, name: str) -> Findings:
@@ -141,6 +145,18 @@ class ProposalVideos(VideoDatasetBuilder):
             reading=split.reading,
             timing=self.files.timing,
         )
+
+    def _split_generators(self, dl_manager):
+        if not self.beam_runner:
+            return super()._split_generators(dl_manager)
+        import apache_beam as beam  # optional: requirements-beam.txt
+
+        return {
+            name: beam.Create(split.records)
+            | beam.Reshuffle()
+            | beam.FlatMap(partial(beam_examples, self._stored(split)))
+            for name, split in self.splits.items()
+        }
 
     def _stored(self, split: Split) -> StoredFeatures:
         return StoredFeatures(
