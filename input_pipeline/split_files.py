@@ -8,6 +8,7 @@ config.data.fps fits the number of snippets, it is taken, and that is counted to
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,10 @@ from input_pipeline.reading import ReadReport, excerpt
 from input_pipeline.records import VideoRecord
 from input_pipeline.timing import Timing
 
-AGREEMENT = 0.01  # tIoU and own-overlap that differ by less are equal: lists were often computed in seconds
+# tIoU and own-overlap agree that differ by less than this, and by what so many frames change: lists were often
+# computed in seconds and rounded.
+AGREEMENT, AGREEMENT_FRAMES = 0.01, 3
+SLOW_BYTES = 2**23  # of a proposal file that takes some seconds to read
 
 
 class FeatureFiles:
@@ -102,6 +106,8 @@ def read_split(
     reading = ReadReport()
     guessed: set[str] = set()
     form = proposal_format(proposals)
+    if (size := os.path.getsize(proposals)) > SLOW_BYTES:
+        print(f"reading {proposals}: about {size / 2.5e6:.0f} s", file=sys.stderr)
     if form in ("list", "normalized"):
         records = _read_list(proposals, form, len(class_names), annotated, timing, reading)
     else:
@@ -243,6 +249,7 @@ def _disagreements(record: VideoRecord) -> int:
         record.proposals, record.gt_segments, record.gt_labels, record.num_frames
     )
     asked = np.isclose(coverage, record.proposal_coverage)
-    wrong = np.abs(tiou - record.proposal_tiou) > AGREEMENT
-    wrong |= np.abs(overlap_self - record.proposal_overlap_self) > AGREEMENT
+    tolerance = AGREEMENT + AGREEMENT_FRAMES / (record.proposals[:, 1] - record.proposals[:, 0])
+    wrong = np.abs(tiou - record.proposal_tiou) > tolerance
+    wrong |= np.abs(overlap_self - record.proposal_overlap_self) > tolerance
     return int((wrong & asked).sum())
