@@ -118,8 +118,7 @@ def test_a_list_that_says_something_else_than_its_ground_truth_is_reported(tmp_p
 
 def test_csv_without_annotations_takes_its_lengths_from_the_features(tmp_path):
     keys = write_dataset(tmp_path, "csv", annotated=False)
-    settings = {"train_proposals": None, "train_features": None, "need_ground_truth": False}
-    builder = built(tmp_path, keys | settings)
+    builder = built(tmp_path, keys, need_ground_truth=False)
     record = open_split(builder, "test").records[0]
     assert record.num_frames == 8 * 39 + 64 and not len(record.gt_labels)
     report = split_report(builder)
@@ -127,6 +126,17 @@ def test_csv_without_annotations_takes_its_lengths_from_the_features(tmp_path):
     assert builder.report()["notes"] == [
         "25 frames a second assumed for 2 videos (config.data.fps), as no file says it"
     ]
+
+
+def test_annotations_without_the_prefix_of_activitynets_files(tmp_path):
+    keys = write_dataset(tmp_path, "csv")
+    for split in SPLITS:
+        path = Path(keys[f"{split}_proposals"])
+        path.write_text(path.read_text().replace(f"\n{split}_", f"\nv_{split}_"))
+        for file in list(Path(keys[f"{split}_features"]).iterdir()):
+            file.rename(file.with_name(f"v_{file.name}"))
+    record = open_split(prepare("activitynet13", tmp_path / "tfds", **TIMES | keys), "test").records[0]
+    assert record.video_id == "v_test_0" and len(record.gt_labels) == 2
 
 
 @pytest.mark.parametrize("annotated_fps, expected", [(25.0, 25.0), (10.0, 10.0), (3.0, 10.0)])

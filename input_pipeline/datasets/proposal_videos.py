@@ -31,7 +31,7 @@ _GENERATION = 1  # raise it when the code makes other data from the same files
 class Files:
     """Paths (None: not given) and how they are read; the fields are keys of config.data.
 
-    A dataset has the splits whose proposals are given. need_ground_truth: a split without any is an error.
+    need_ground_truth: both splits, and one without any is an error; otherwise (prediction) the test split alone.
     """
 
     train_proposals: str | None = None
@@ -185,22 +185,17 @@ def open_builder(
     names: the class names in index order; by default those of the annotations, else '1', '2', ... excluded: ids of test
     videos to leave out. InputError: whatever is wrong with lists and paths.
     """
-    found = [split for split in ("train", "test") if getattr(files, f"{split}_proposals")]
-    if files.need_ground_truth:
-        found = ["train", "test"]
-    paths = {split: files.of_split(split) for split in found or ["test"]}
+    paths = {split: files.of_split(split) for split in (("train", "test") if files.need_ground_truth else ("test",))}
     annotations_report = ReadReport()
     videos = read_annotations(files.annotations, annotations_report) if files.annotations else []
     names = names or _class_names(videos, files)
-    annotated = {video.video_id: video for video in videos}
-    splits = {
-        split: read_split(
-            *paths[split], list(names), annotated, files.timing, excluded if split == "test" else frozenset()
-        )
-        for split in paths
-    }
-    for split in splits:
-        _check_usable(split, splits[split], files)
+    # ActivityNet's own ids lack the "v_" that its files, and most lists of them, have in front.
+    annotated = {f"v_{video.video_id}": video for video in videos} | {video.video_id: video for video in videos}
+    splits = {}
+    for name in paths:
+        left_out = excluded if name == "test" else frozenset()
+        splits[name] = read_split(*paths[name], list(names), annotated, files.timing, left_out)
+        _check_usable(name, splits[name], files)
     config = ProposalVideosConfig(
         name=_key(files, paths, names, splits, excluded),
         feature_width=_feature_width(splits),
