@@ -13,9 +13,13 @@ python -m benchmarks.pipeline
 """
 
 import json
+import os
 import tempfile
 import time
 from itertools import islice
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import jax
 import numpy as np
