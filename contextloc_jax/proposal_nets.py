@@ -94,7 +94,8 @@ class NonLocal(nn.Module):
 
         query, key = linear(self.width, "query")(center), linear(self.width, "key")(x)
         affinity = jnp.einsum("vch,vmh->vcm", query, key)
-        attention = nn.softmax(jnp.where(node_mask[:, None], affinity, -jnp.inf), axis=-1)
+        least = jnp.finfo(affinity.dtype).min  # not -inf, of which a video of padding alone would make NaN
+        attention = nn.softmax(jnp.where(node_mask[:, None], affinity, least), axis=-1)
         gathered = jnp.einsum("vcm,vmh->vch", attention, linear(self.width, "value")(x))
         # Zero at first: training starts from the identity, as the cited paper recommends.
         output = center + linear(x.shape[-1], "output", nn.initializers.zeros)(gathered)

@@ -88,6 +88,12 @@ def test_padded_nodes_change_no_bit(name, seed, num_nodes):
 
 
 @each_net
+def test_a_video_of_padding_alone_gives_numbers(name):
+    x, trees = draw_graph(0)
+    assert np.isfinite(apply(name, *inputs(x, trees, 0))).all()
+
+
+@each_net
 @properties
 @given(seeds)
 def test_the_order_of_nodes_and_of_centers_does_not_matter(name, seed):
