@@ -9,6 +9,7 @@ from contextloc_jax.batch import Detections, GroundTruth, VideoScores
 from contextloc_jax.class_scores import find_class_scores
 from contextloc_jax.detection_files import save_scores, write_activitynet, write_csv
 from contextloc_jax.detections import detect
+from contextloc_jax.diagnosis import diagnose
 from contextloc_jax.errors import InputError
 from contextloc_jax.json_file import write_whole
 from contextloc_jax.metrics import evaluate
@@ -69,7 +70,7 @@ def write_results(
     identity: str,
     title: str,
 ) -> dict:
-    """Leaves scores.npz, detections.json, metrics.json and report.html in workdir; prints the table.
+    """Leaves scores.npz, detections.json, metrics.json, diagnosis.json and report.html in workdir; prints the table.
 
     identity: content hash of the evaluated data, stamped into metrics.json. Returns the metrics.
     """
@@ -77,10 +78,11 @@ def write_results(
     metrics = assess(detections, ground_truth, settings.protocol, identity)
     if settings.class_scores:  # a number made with a classifier, or the annotations, is another number: say so
         metrics["class_scores"] = {"source": Path(settings.class_scores).name, "top_k": settings.class_top_k}
+    diagnosis = diagnose(detections, ground_truth, settings.protocol)
     workdir = make_workdir(workdir)
     save_scores(workdir / "scores.npz", scores, ground_truth)
     write_activitynet(workdir / "detections.json", detections)
-    write_assessed(workdir, detections, ground_truth, metrics, title, read_curves(workdir))
+    write_assessed(workdir, detections, ground_truth, metrics, diagnosis, title, read_curves(workdir))
     print(precision_table(metrics))
     print(f"report: {workdir / 'report.html'}")
     return metrics
@@ -96,13 +98,18 @@ def write_detections(workdir: str | Path, detections: Detections, title: str) ->
 
 
 def write_assessed(
-    workdir: Path, detections: Detections, ground_truth: GroundTruth, metrics: dict, title: str, curves: dict
+    workdir: Path,
+    detections: Detections,
+    ground_truth: GroundTruth,
+    metrics: dict,
+    diagnosis: dict,
+    title: str,
+    curves: dict,
 ) -> None:
-    """Leaves metrics.json and report.html in workdir, whoever made the detections."""
+    """Leaves metrics.json, diagnosis.json and report.html in workdir, whoever made the detections."""
     write_json(workdir / "metrics.json", metrics)
-    low, high = metrics["interval"]["average_mAP"]
-    facts = {f"{metrics['interval']['level']:.0%} interval of average mAP": f"{low:.3f}–{high:.3f}"}
-    write_report(workdir / "report.html", detections, ground_truth, metrics, curves, title, facts)
+    write_json(workdir / "diagnosis.json", diagnosis)
+    write_report(workdir / "report.html", detections, ground_truth, metrics, curves, title, diagnosis=diagnosis)
 
 
 def make_workdir(workdir: str | Path) -> Path:

@@ -1,5 +1,6 @@
 """JSON files read with one-line faults, and any file written whole or not at all."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -48,5 +49,6 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where the folder is a file, there is nothing to remove either
+            part.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose a writable folder") from None

@@ -4,20 +4,20 @@ The page asks the network for nothing. Its template, style and scripts lie in re
 true (matches, verdicts, numbers), the scripts draw it. The same inputs give the same bytes.
 """
 
-import contextlib
 import html
 import json
 import math
 import os
 import re
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
 from contextloc_jax.batch import Detections, GroundTruth
 from contextloc_jax.curves import Curve, thin_curve
 from contextloc_jax.errors import InputError
+from contextloc_jax.json_file import write_whole
+from contextloc_jax.report_diagnosis import diagnosis_data, diagnosis_section
 from contextloc_jax.score_tables import class_scores_text
 from contextloc_jax.timelines import VERDICTS, video_rows
 
@@ -26,7 +26,7 @@ MAX_DETECTIONS = 24_000  # drawn, of all videos together: bounds the page to abo
 MAX_VIDEO_DETECTIONS, MIN_VIDEO_DETECTIONS = 100, 20
 FIRST_DETECTIONS_PER_VIDEO = 5  # where the score slider starts without ground truth
 AVERAGED = {"thumos14": "0.3–0.7", "activitynet": "0.5–0.95"}  # thresholds in a protocol's average mAP
-SCRIPTS = ("drawing.js", "charts.js", "timelines.js", "controls.js")
+SCRIPTS = ("drawing.js", "charts.js", "diagnosis.js", "timelines.js", "controls.js")
 
 
 def write_report(
@@ -37,32 +37,25 @@ def write_report(
     curves: dict[str, tuple] | None,
     title: str,
     facts: dict[str, str] | None = None,
+    diagnosis: dict | None = None,
 ) -> None:
     """Write the page to `path`, whole or not at all.
 
     detections, ground_truth: batch.py's structs in seconds; ground_truth None (predict) leaves out every verdict.
     metrics: what metrics.json holds, or None. curves: {name: (steps [n], values [n])}, drawn in this order; values
-    that are not finite leave gaps. facts: {name: value}, printed under the title. Raises InputError for detections
-    that are not finite and for a path that cannot be written.
+    that are not finite leave gaps. facts: {name: value}, printed under the title. diagnosis: diagnosis.diagnose's dict.
+    Raises InputError for detections that are not finite and for a path that cannot be written.
     """
     for name, values in (("segments", detections.segments), ("scores", detections.scores)):
         if not np.all(np.isfinite(values)):
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             video = detections.video_ids[int(detections.video[row])]
             raise InputError(f"report: {name} of detection {row} (video {video!r}) not finite; expected numbers")
-    page = _page(detections, ground_truth, metrics, curves or {}, title, facts or {})
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise InputError(f"{path}: cannot write the report ({error.strerror}); choose a writable folder") from None
+    page = _page(detections, ground_truth, metrics, curves or {}, title, facts or {}, diagnosis)
+    write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
 
 
-def _page(detections, ground_truth, metrics, curves, title, facts) -> str:
+def _page(detections, ground_truth, metrics, curves, title, facts, diagnosis) -> str:
     names = _video_names(detections, ground_truth)
     drawn = names[:MAX_VIDEOS]
     cap = min(MAX_VIDEO_DETECTIONS, max(MIN_VIDEO_DETECTIONS, MAX_DETECTIONS // max(1, len(drawn))))
@@ -79,6 +72,7 @@ def _page(detections, ground_truth, metrics, curves, title, facts) -> str:
         "score_range": _score_range(videos),
         "default_count": max(1, num_instances if ground_truth else FIRST_DETECTIONS_PER_VIDEO * len(drawn)),
         "accuracy": accuracy,
+        "diagnosis": diagnosis and diagnosis_data(diagnosis),
         "curves": [{"name": curve.name, "steps": curve.steps, "values": curve.values} for curve in thinned],
     }
     folder = resources.files("contextloc_jax") / "report_page"
@@ -88,6 +82,7 @@ def _page(detections, ground_truth, metrics, curves, title, facts) -> str:
         "facts": _definitions("facts", {**_metrics_facts(metrics), **facts}),
         "headline": _headline(metrics, len(names), len(detections.scores), ground_truth),
         "accuracy": _accuracy(accuracy),
+        "diagnosis": diagnosis_section(diagnosis) if diagnosis else "",
         "training": _training(thinned),
         "shown": html.escape(_shown(names, videos, cap, len(detections.scores), ground_truth is not None)),
         "method": _method() if ground_truth else "",
@@ -124,7 +119,17 @@ def _accuracy_data(metrics, labels) -> dict | None:
         {"name": name, "label": code.get(name), "values": [_number(by_threshold.get(t)) for t in thresholds]}
         for name, by_threshold in metrics.get("AP", {}).items()
     ]
-    return {"thresholds": thresholds, "mean": [_number(metrics["mAP"][t]) for t in thresholds], "classes": classes}
+    mean = [_number(metrics["mAP"][t]) for t in thresholds]
+    return {"thresholds": thresholds, "mean": mean, "classes": classes, "interval": _interval(metrics, thresholds)}
+
+
+def _interval(metrics, thresholds) -> dict | None:
+    """{"level": "95%", "low": [...], "high": [...]} of mAP at the thresholds."""
+    if "interval" not in metrics:
+        return None
+    low, high = zip(*(metrics["interval"]["mAP"][threshold] for threshold in thresholds), strict=True)
+    sides = {"low": [_number(value) for value in low], "high": [_number(value) for value in high]}
+    return {"level": f"{metrics['interval']['level']:.0%}", **sides}
 
 
 def _number(value) -> float | None:
@@ -159,6 +164,9 @@ def _headline(metrics, num_videos, num_detections, ground_truth) -> str:
     if metrics and metrics.get("mAP"):
         averaged = AVERAGED.get(metrics.get("protocol"))
         name = "average mAP" + (f" (tIoU {averaged})" if averaged else "")
+        if "interval" in metrics:
+            low, high = metrics["interval"]["average_mAP"]
+            name += f", {metrics['interval']['level']:.0%} interval {low:.3f}–{high:.3f}"
         numbers[name] = _fraction(metrics.get("average_mAP"))
         for threshold in ("0.5", "0.7" if "0.7" in metrics["mAP"] else "0.75"):
             if threshold in metrics["mAP"]:
@@ -176,6 +184,10 @@ def _accuracy(accuracy) -> str:
         return ""
     head = "".join(f'<th scope="col">{html.escape(threshold)}</th>' for threshold in accuracy["thresholds"])
     rows = [_table_row('<th scope="row">mAP</th>', accuracy["mean"], ' class="mean"')]
+    if interval := accuracy["interval"]:
+        for side, name in (("low", f"{interval['level']} from"), ("high", "to")):
+            cells = "".join(f"<td>{_fraction(value)}</td>" for value in interval[side])
+            rows.append(f'<tr class="bounds"><th scope="row">{name}</th>{cells}</tr>')
     for row in accuracy["classes"]:
         swatch = "" if row["label"] is None else f' data-label="{row["label"]}"'
         name = html.escape(row["name"])

@@ -51,8 +51,8 @@ def precision_table(metrics: dict, columns: int | None = None) -> str:
 def diagnosis_tables(diagnosis: dict, columns: int | None = None) -> str:
     """The errors with what each costs, the instances that are hard and those that are missed, then both in words."""
     columns = columns or terminal_columns()
-    parts = [_error_table(diagnosis, columns), _instance_table(diagnosis, columns), _conclusion(diagnosis, columns)]
-    return "\n\n".join(parts)
+    words = "\n".join(textwrap.wrap(conclusion(diagnosis), columns))
+    return "\n\n".join([_error_table(diagnosis, columns), _instance_table(diagnosis, columns), words])
 
 
 def class_scores_text(used: dict) -> str:
@@ -97,8 +97,8 @@ def _error_table(diagnosis: dict, columns: int) -> str:
         cost = f"{100 * cost['mAP']:13.2f}{100 * cost['gain']:+8.2f}" if cost else ""
         lines.append(f"{verdict:<17}{cells}{cost}")
     legend = (
-        f"At tIoU {_span(diagnosis['thresholds'])}. 1G: the best-ranked detections of a class, as many as it has"
-        " instances; 2G: as many that follow; and so on."
+        f"At tIoU {threshold_text(diagnosis['thresholds'])}. 1G: the best-ranked detections of a class, as many as it"
+        " has instances; 2G: as many that follow; and so on."
     )
     return "\n".join([*lines, *textwrap.wrap(legend, columns)])
 
@@ -145,7 +145,8 @@ def _bin_legend(diagnosis: dict, kinds: list[str]) -> str:
     )
 
 
-def _conclusion(diagnosis: dict, columns: int) -> str:
+def conclusion(diagnosis: dict) -> str:
+    """The costliest error and the instances most often missed, in words."""
     costs, missed = diagnosis["without_error"], diagnosis["false_negatives"]
     worst = max(costs, key=lambda name: costs[name]["gain"])
     text = "No kind of error costs anything."
@@ -157,8 +158,8 @@ def _conclusion(diagnosis: dict, columns: int) -> str:
     text += f" Missed: {missed['missed']:.1%} of the instances"
     if missed["missed"] > 0:
         share, kind, name = max(_common_bins(diagnosis))
-        text += f"; most often those of {kind} {name} ({share:.1%})"
-    return "\n".join(textwrap.wrap(f"{text}.", columns))
+        text += f"; most often in bin {name} of {kind} ({share:.1%})"
+    return f"{text}."
 
 
 def _common_bins(diagnosis: dict) -> list[tuple[float, str, str]]:
@@ -173,7 +174,8 @@ def _common_bins(diagnosis: dict) -> list[tuple[float, str, str]]:
     ]
 
 
-def _span(thresholds: list[float]) -> str:
+def threshold_text(thresholds: list[float]) -> str:
+    """'0.5', or '0.5 to 0.95, the mean'."""
     if len(thresholds) == 1:
         return f"{thresholds[0]:g}"
     return f"{thresholds[0]:g} to {thresholds[-1]:g}, the mean"

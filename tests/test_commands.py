@@ -16,7 +16,7 @@ from contextloc_jax.scalar_log import read_curves
 from tests.tiny_runs import CLASSES, NUM_STEPS, STEPS_PER_EPOCH, TinyInputs, evaluate, tiny_config, train
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
-RESULTS = ("scores.npz", "detections.json", "metrics.json", "report.html")
+RESULTS = ("scores.npz", "detections.json", "metrics.json", "diagnosis.json", "report.html")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from contextloc_jax.batch import Detections, GroundTruth
+from contextloc_jax.diagnosis import VERDICTS, diagnose
 from contextloc_jax.errors import InputError
 from contextloc_jax.report import write_report
 
@@ -69,9 +70,9 @@ class Page(HTMLParser):
             self.text += text
 
 
-def page(tmp_path, detections, ground_truth, metrics=None, curves=None, title="A run", **facts):
+def page(tmp_path, detections, ground_truth, metrics=None, curves=None, title="A run", diagnosis=None, **facts):
     path = tmp_path / "report.html"
-    write_report(path, detections, ground_truth, metrics, curves, title, facts)
+    write_report(path, detections, ground_truth, metrics, curves, title, facts, diagnosis)
     return Page(path)
 
 
@@ -98,15 +99,43 @@ def test_page_asks_the_network_for_nothing(tmp_path):
 
 
 def test_every_place_of_the_template_is_filled_and_scripts_find_their_elements(tmp_path):
-    made = page(tmp_path, *results(), METRICS, CURVES)
+    made = page(tmp_path, *results(), METRICS, CURVES, diagnosis=diagnose(*results(), "thumos14"))
     assert "{{" not in made.source
     folder = resources.files("contextloc_jax") / "report_page"
     scripts = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".js")]
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     for script in scripts:
         assert script in made.source
         for element in re.findall(r'(?:byId|getElementById|listen)\("([\w-]+)"', script):
             assert element in made.ids
+
+
+def test_the_diagnosis_is_on_the_page_in_pictures_and_in_text(tmp_path):
+    diagnosis = diagnose(*results(), "thumos14")
+    made = page(tmp_path, *results(), METRICS, diagnosis=diagnosis)
+    drawn = made.data["diagnosis"]
+    assert drawn["verdicts"] == list(VERDICTS)
+    assert [sum(shares) for shares in drawn["ranks"]] == pytest.approx([1] * len(drawn["ranks"]), abs=1e-4)
+    by_name = {cost["name"]: cost["gain"] for cost in drawn["costs"]}
+    expected = {name: entry["gain"] for name, entry in diagnosis["without_error"].items()}
+    assert by_name == pytest.approx(expected, abs=1e-5)
+    length = {bin["name"]: bin for bin in drawn["kinds"][0]["bins"]}
+    assert [bin["range"] for bin in length.values()] == ["≤ 3 s", "3–6 s", "6–12 s", "12–18 s", "> 18 s"]
+    assert length["M"]["instances"] == diagnosis["sensitivity"]["length"]["M"]["instances"] > 0
+    assert length["M"]["missed"] == pytest.approx(diagnosis["false_negatives"]["length"]["M"], abs=1e-5)
+    assert length["XL"]["mAP_N"] is None
+    for text in ("Why detections fail", "The costliest error", "mAP without", "double detection"):
+        assert text in made.text
+    assert "Why detections fail" not in page(tmp_path, *results(), METRICS).text
+
+
+def test_intervals_stand_beside_what_they_are_of(tmp_path):
+    bounds = {"mAP": {"0.3": [0.85, 0.95], "0.5": [0.75, 0.875], "0.7": [0.5, 0.7]}, "average_mAP": [0.7, 0.8]}
+    made = page(tmp_path, *results(), {**METRICS, "interval": {**bounds, "level": 0.95}})
+    for text in ("95% interval 0.700–0.800", "95% from", "0.875"):
+        assert text in made.text
+    assert made.data["accuracy"]["interval"] == {"level": "95%", "low": [0.85, 0.75, 0.5], "high": [0.95, 0.875, 0.7]}
+    assert page(tmp_path, *results(), METRICS).data["accuracy"]["interval"] is None
 
 
 def test_same_inputs_same_bytes(tmp_path):
@@ -210,12 +239,12 @@ def test_detections_that_are_not_finite_are_named(tmp_path, column):
 
 def test_failed_write_is_one_clear_line_and_leaves_nothing_behind(tmp_path):
     detections, truth = results()
-    with pytest.raises(InputError, match="cannot write the report"):
+    with pytest.raises(InputError, match="cannot be written"):
         write_report(tmp_path / "absent" / "report.html", detections, truth, None, None, "t")
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(InputError, match=r"folder\.html: cannot write"):
+    with pytest.raises(InputError, match=r"folder\.html: cannot be written"):
         write_report(tmp_path / "folder.html", detections, truth, None, None, "t")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write the report"):
+    with pytest.raises(InputError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", detections, truth, None, None, "t")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.html"]

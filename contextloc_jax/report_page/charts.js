@@ -14,7 +14,7 @@ function linePath(xs, ys) {
 function drawMeanAP() {
   const place = byId("map-chart");
   if (!place) return;
-  const { thresholds, mean, classes } = DATA.accuracy;
+  const { thresholds, mean, classes, interval } = DATA.accuracy;
   place.replaceChildren(); // so that the table beside it, not the old chart, gives the height
   const [width, beside] = room(place);
   const height = Math.max(240, Math.min(440, beside));
@@ -32,6 +32,11 @@ function drawMeanAP() {
     if (i % every === 0) chart.append(element("text", { x: x(t), y: bottom + 16, "text-anchor": "middle" }, thresholds[i]));
   });
   chart.append(element("text", { x: (left + right) / 2, y: height - 4, "text-anchor": "middle" }, "tIoU threshold"));
+  if (interval) {
+    const side = (bounds, order) => order.map((i) => `${x(xs[i]).toFixed(1)} ${y(bounds[i]).toFixed(1)}`);
+    const there = xs.map((_, i) => i), back = [...there].reverse();
+    chart.append(element("path", { d: `M${[...side(interval.low, there), ...side(interval.high, back)].join("L")}Z`, class: "interval" }));
+  }
   const few = classes.length <= HUES;
   for (const { label, values } of classes) {
     const d = linePath(xs.map(x), values.map((v) => v === null ? null : y(v)));
@@ -54,8 +59,9 @@ function drawMeanAP() {
     rule.setAttribute("visibility", "visible");
     const rows = classes.map((c) => [c.name, c.values[i]]).sort((a, b) => (b[1] ?? -1) - (a[1] ?? -1)).slice(0, 12);
     const hidden = classes.length - rows.length;
+    const between = interval ? [[`${interval.level} interval`, `${fixed(interval.low[i], 3)}–${fixed(interval.high[i], 3)}`]] : [];
     showTooltip(event, `tIoU ${thresholds[i]}: mAP ${fixed(mean[i], 3)}`,
-      [...rows.map(([name, v]) => [name, fixed(v, 3)]), ...(hidden > 0 ? [[`and ${hidden} more`, ""]] : [])]);
+      [...between, ...rows.map(([name, v]) => [name, fixed(v, 3)]), ...(hidden > 0 ? [[`and ${hidden} more`, ""]] : [])]);
   };
   chart.addEventListener("pointermove", point);
   chart.addEventListener("pointerdown", point);

@@ -139,12 +139,13 @@ function start() {
   drawKey();
   drawLegend();
   drawMeanAP();
+  drawDiagnosis();
   drawCurves();
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === width) return; // a phone's address bar changes the height only
     width = innerWidth;
-    setTimeout(() => { render(); drawMeanAP(); drawCurves(); }, 16);
+    setTimeout(() => { render(); drawMeanAP(); drawDiagnosis(); drawCurves(); }, 16);
   });
 }
 start();
