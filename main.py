@@ -119,7 +119,7 @@ def check_flags(mode: str, rest: list[str]) -> None:
         refuse(f"{rest[0]!r} is no flag: every argument starts with --")
     needed, optional = MODES[mode]
     for name in needed:
-        if FLAGS[name].value is None:
+        if FLAGS[name].value in (None, ""):
             refuse(f"--mode={mode} needs --{name}: {FLAGS[name].help.removeprefix(f'{mode}: ')}")
     for name in sorted({name for both in MODES.values() for flag_names in both for name in flag_names} - {"config"}):
         if name not in (*needed, *optional) and FLAGS[name].value is not None:

@@ -28,6 +28,7 @@ def get_config(stream: str = "rgb"):
     config.detection.protocol = "activitynet"
     config.detection.top_k = 100
     config.detection.nms_tiou = 0.4
+    config.detection.class_top_k = 2  # takes effect with config.detection.class_scores alone
 
     config.data.dataset = "activitynet13"
     config.data.num_classes = 200

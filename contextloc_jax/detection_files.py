@@ -193,7 +193,8 @@ def _video_columns(where: str, rows: object) -> tuple[list[str], np.ndarray, np.
         labels = [_label(row["label"]) for row in rows]
         segments = np.array([row["segment"] for row in rows], np.float64)
         scores = np.array([row["score"] for row in rows], np.float64)
-        good = segments.shape == (len(rows), 2) and scores.shape == (len(rows),)
+        good = not any(type(value) is bool for row in rows for value in (row["score"], *row["segment"]))
+        good = good and segments.shape == (len(rows), 2) and scores.shape == (len(rows),)
         good = good and np.isfinite(segments).all() and np.isfinite(scores).all()
         good = good and np.all(segments[:, 0] <= segments[:, 1])
     except (TypeError, KeyError, ValueError, OverflowError):
@@ -208,12 +209,21 @@ def _first_fault(rows: list) -> str:
     for number, row in enumerate(rows):
         try:
             _label(row["label"])
-            _check_row([float(value) for value in row["segment"]], float(row["score"]))
+            if not isinstance(row["segment"], list):
+                raise ValueError(f"segment {row['segment']!r:.60} is not two finite numbers")
+            _check_row([_number(value) for value in row["segment"]], _number(row["score"]))
         except KeyError as error:
             return f"row {number}: {error} is missing; expected {{'label', 'segment': [start, end], 'score'}}"
         except (TypeError, ValueError, OverflowError) as error:
             return f"row {number}: {error}; expected {{'label', 'segment': [start, end] in seconds, 'score'}}"
     return "rows: segments or scores are not plain numbers"
+
+
+def _number(value: object) -> float:
+    """A number of JSON, also one that is written as a string."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError(f"{value!r:.60} is no number")
 
 
 def _label(label: object) -> str:

@@ -52,8 +52,7 @@ def rank(detections: Detections, ground_truth: GroundTruth) -> Ranking:
     check_ground_truth(ground_truth)
     if not len(detections.scores):
         raise InputError("no detections to evaluate; check the file or the run that should have made them")
-    video = _translate(detections.video, detections.video_ids, ground_truth.video_ids, "video")
-    label = _translate(detections.label, detections.labels, ground_truth.labels, "class")
+    video, label = check_names(detections, ground_truth)
     _check_finite("score", detections.scores, detections.video, detections.video_ids)
     _check_segments("detection", detections.segments, detections.video, detections.video_ids)
     name_order = np.empty(len(ground_truth.video_ids), np.int64)
@@ -115,14 +114,27 @@ def match(pairs: Pairs, num_instances: int, threshold: float) -> np.ndarray:
     return np.append(detection[begin], -1)[holder]
 
 
-def check_ground_truth(ground_truth: GroundTruth) -> None:
+def check_names(
+    detections: Detections, ground_truth: GroundTruth, where: object = "detections"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Video [N] and class [N] of the detections as indices into the ground truth's names.
+
+    InputError: one has detections and is not in the ground truth. where: what to call the detections, such as a path.
+    """
+    return (
+        _translate(detections.video, detections.video_ids, ground_truth.video_ids, "video", where),
+        _translate(detections.label, detections.labels, ground_truth.labels, "class", where),
+    )
+
+
+def check_ground_truth(ground_truth: GroundTruth, where: object = "ground truth") -> None:
     """InputError unless there is an instance, names are unique and segments are finite and not reversed."""
     for what, names in (("video", ground_truth.video_ids), ("class", ground_truth.labels)):
         if len(set(names)) != len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise InputError(f"ground truth: {what} {twice!r} occurs twice; expected each {what} once")
+            raise InputError(f"{where}: {what} {twice!r} occurs twice; expected each {what} once")
     if not len(ground_truth.label):
-        raise InputError("ground truth: no annotated instance in these videos; check the annotations and their subset")
+        raise InputError(f"{where}: no annotated instance in these videos; check the annotations and their subset")
     _check_segments("instance", ground_truth.segments, ground_truth.video, ground_truth.video_ids)
 
 
@@ -159,15 +171,15 @@ def _blocks(sizes: np.ndarray) -> Iterator[np.ndarray]:
     return iter(np.split(rows, np.flatnonzero(np.diff(block)) + 1) if rows.size else [])
 
 
-def _translate(index: np.ndarray, names: list[str], known: list[str], what: str) -> np.ndarray:
+def _translate(index: np.ndarray, names: list[str], known: list[str], what: str, where: object) -> np.ndarray:
     """Indices into `names` -> indices into `known`."""
     position = {name: i for i, name in enumerate(known)}
     table = np.array([position.get(name, -1) for name in names], np.int64)
     translated = table[index]
-    if translated.min() < 0:
+    if translated.min(initial=0) < 0:
         unknown = sorted({names[i] for i in np.unique(index[translated < 0])})
         raise InputError(
-            f"detections: {len(unknown)} {what} name(s) that the ground truth ({len(known)} of them, such as"
+            f"{where}: {len(unknown)} {what} name(s) that the ground truth ({len(known)} of them, such as"
             f" {known[0]!r}) does not have: {_some(unknown)}; are these predictions of this dataset and subset?"
         )
     return translated

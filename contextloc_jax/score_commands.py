@@ -30,7 +30,7 @@ from contextloc_jax.evaluate import (
     write_results,
 )
 from contextloc_jax.json_file import read_json, write_whole
-from contextloc_jax.matching import check_same_ground_truth
+from contextloc_jax.matching import check_ground_truth, check_names, check_same_ground_truth
 from contextloc_jax.metrics import find_protocol
 from contextloc_jax.score_tables import diagnosis_tables, precision_table, terminal_columns
 
@@ -39,7 +39,6 @@ FUSED_SETTINGS = {  # the authors'; class_top_k takes effect with --class_scores
     "thumos14": DetectionSettings("thumos14", top_k=2000, nms_tiou=FUSED_NMS_TIOU, nms="hard"),
     "activitynet": DetectionSettings("activitynet", top_k=100, nms_tiou=0.4, nms="hard", class_top_k=2),
 }
-LEAST_VIDEOS = 10  # to conclude from: with 2 the bootstrap calls every other chance difference real, with 10 one in 12
 STREAMS_FORM = "expected --streams=NAME=DIR:WEIGHT,..., such as rgb=runs/rgb:1,flow=runs/flow:1.2"
 
 
@@ -69,16 +68,17 @@ def score(workdir: str, detections: str, annotations: str, protocol: str, subset
     videos = reader.read_annotations(annotations, report)
     truth = reader.ground_truth(videos, protocol, subset, reader.class_names(videos))
     found = read_detections(detections)
+    check_ground_truth(truth, annotations)
     _check_subset(found, truth, {video.video_id: video.subset for video in videos}, detections)
+    check_names(found, truth, detections)
     metrics = assess(found, truth, protocol, content_hash(truth))
     diagnosis = diagnose(found, truth, protocol)
     folder = make_workdir(workdir)
     if (folder / DETECTIONS).resolve() != Path(detections).resolve():
         write_activitynet(folder / DETECTIONS, found)
     _save_ground_truth(folder / GROUND_TRUTH, truth)
-    write_json(folder / "diagnosis.json", diagnosis)
-    write_assessed(folder, found, truth, metrics, f"Scores of {Path(detections).name}", curves={})
-    for line in report.lines():
+    write_assessed(folder, found, truth, metrics, diagnosis, f"Scores of {Path(detections).name}", curves={})
+    for line in [*report.lines(), *_doubts(found, truth, metrics)]:
         print(f"note: {line}")
     print(precision_table(metrics), diagnosis_tables(diagnosis), sep="\n\n")
     print(f"report: {folder / 'report.html'}")
@@ -95,13 +95,14 @@ def compare(workdir: str, runs: str, protocol: str | None) -> None:
     protocol = protocol or _common_protocol(folders)
     truths = [_ground_truth(folder) for folder in folders]
     check_same_ground_truth(*truths, (names[0], names[1]))
-    found = [read_detections(folder / DETECTIONS) for folder in folders]
+    paths = [folder / DETECTIONS for folder in folders]
+    found = [read_detections(path) for path in paths]
+    for path, detections in zip(paths, found, strict=True):
+        check_names(detections, truths[0], path)
     comparison = significance.compare(*found, truths[0], protocol)
-    if len(truths[0].video_ids) < LEAST_VIDEOS:
-        comparison["conclusion"] = "too few videos to tell"
     write_json(make_workdir(workdir) / "comparison.json", comparison)
     print(significance.format_comparison(comparison, (names[0], names[1])))
-    print(_verdict(comparison, names))
+    print(_verdict(comparison, names, len(truths[0].video_ids)))
 
 
 def fuse(
@@ -176,7 +177,7 @@ def content_hash(truth: GroundTruth) -> str:
 
 
 def _check_subset(found: Detections, truth: GroundTruth, subsets: dict[str, str], path: str) -> None:
-    """InputError where detections are of annotated videos of another subset; other strangers are matching.rank's."""
+    """InputError where detections are of annotated videos of another subset; other strangers are check_names'."""
     evaluated = set(truth.video_ids)
     others = [name for name in found.video_ids if name not in evaluated and name in subsets]
     if others:
@@ -184,6 +185,21 @@ def _check_subset(found: Detections, truth: GroundTruth, subsets: dict[str, str]
             f"{path}: {len(others)} of its videos, such as {others[0]!r}, are of subset {subsets[others[0]]!r}, not of"
             f" the {len(evaluated)} evaluated; choose with --subset, or leave them out"
         )
+
+
+def _doubts(found: Detections, truth: GroundTruth, metrics: dict) -> list[str]:
+    """What makes a low mAP look like a mistake of units and not of the detector."""
+    durations = dict(zip(truth.video_ids, truth.duration_seconds.tolist(), strict=True))
+    duration = np.array([durations.get(name, np.nan) for name in found.video_ids])[found.video]
+    late = int(np.count_nonzero(found.segments[:, 0] > duration))
+    lines = []
+    if 2 * late > len(duration):
+        lines.append(f"{late:,} of {len(duration):,} detections start after their video ends; are times in seconds?")
+    elif found.segments.max() <= 1 < np.nanmin(duration, initial=np.inf):
+        lines.append("no detection ends later than 1 s; are times in seconds, not fractions of the video?")
+    if not any(metrics["mAP"].values()):
+        lines.append("mAP is 0: no detection finds an instance of its class at any tIoU; is this the file you meant?")
+    return lines
 
 
 def _evaluated(folder: Path, where: str) -> Path:
@@ -235,17 +251,17 @@ def _fused_identity(folders: Sequence[Path]) -> str:
     return identities[0] if len(identities) == 1 else hashlib.sha256("\n".join(identities).encode()).hexdigest()
 
 
-def _verdict(comparison: dict, names: Sequence[str]) -> str:
+def _verdict(comparison: dict, names: Sequence[str], num_videos: int) -> str:
     """Whether chance explains the difference, in plain words."""
     whole = comparison["average_mAP"]
     low, high = (100 * bound for bound in whole["interval"])
     gap = f"{100 * abs(whole['difference']):.2f} points of average mAP"
-    interval = f"{comparison['level']:.0%} interval of the difference: {low:+.2f} to {high:+.2f}"
+    sure = f"{comparison['level']:.0%} interval of the difference {low:+.2f} to {high:+.2f}, p = {whole['p']:.3f}"
     if comparison["conclusion"] == "too few videos to tell":
-        text = f"The runs differ by {gap}; fewer than {LEAST_VIDEOS} videos cannot tell that from chance."
+        text = f"The runs differ by {gap}; so few videos ({num_videos}) cannot tell that from chance."
     elif comparison["conclusion"] == "no difference shown":
-        text = f"The runs differ by {gap}, no more than chance may bring about ({interval}); call neither better."
+        text = f"The runs differ by {gap}, no more than chance may bring about ({sure}); call neither better."
     else:
         better, worse = (names[1], names[0]) if whole["difference"] > 0 else (names[0], names[1])
-        text = f"{better} is better than {worse} by {gap}, more than chance explains ({interval})."
+        text = f"{better} is better than {worse} by {gap}, more than chance explains ({sure})."
     return "\n" + textwrap.fill(text, terminal_columns(), break_long_words=False, break_on_hyphens=False)

@@ -57,6 +57,8 @@ def read_annotations(path: str | os.PathLike, report: ReadReport | None = None) 
             f"{path}: found {excerpt(content)}, expected {{'database': {{video id: ...}}}} or {{video id: ...}}"
         )
     videos = content.get("database", content)
+    if isinstance(content, dict) and "results" in content and "database" not in content:
+        raise InputError(f"{path}: holds detections ('results'), expected annotations ('database')")
     if not isinstance(videos, dict) or not videos:
         raise InputError(f"{path}: no videos: expected {{'database': {{video id: ...}}}} or {{video id: ...}}")
     return [_video(path, video_id, entry, report) for video_id, entry in videos.items()]
@@ -81,11 +83,15 @@ def select_subset(
 ) -> list[VideoAnnotation]:
     """The videos of `subset` (any case), by default of what `protocol` evaluates: DEFAULT_SUBSETS.
 
-    All videos where none has a subset. InputError: unknown protocol, or no video in the subset.
+    All videos where none has a subset and none is asked for. InputError: unknown protocol, no video in the subset.
     """
     if protocol not in DEFAULT_SUBSETS:
         raise InputError(f"protocol {excerpt(protocol)} is unknown: expected one of {', '.join(DEFAULT_SUBSETS)}")
     if not any(video.subset for video in videos):
+        if subset is not None:
+            raise InputError(
+                f"--subset={subset}: the annotations name no subset; leave --subset out to take all videos"
+            )
         return list(videos)
     wanted = DEFAULT_SUBSETS[protocol] if subset is None else (subset.lower(),)
     chosen = [video for video in videos if video.subset.lower() in wanted]

@@ -143,7 +143,9 @@ def test_ground_truth_refuses_an_unknown_label(tmp_path):
 
 def test_subset_of_videos_none_of_which_has_one():
     videos = [VideoAnnotation("v", (), np.zeros((0, 2)))]
-    assert select_subset(videos, subset="validation") == videos
+    assert select_subset(videos) == videos
+    with pytest.raises(InputError, match="--subset=test: the annotations name no subset"):
+        select_subset(videos, subset="test")
 
 
 def test_subsets_are_found_in_any_case():
@@ -169,8 +171,8 @@ def with_instance(**instance: object) -> dict:
         ("[1, 2]", r"found \[1, 2\], expected {'database'"),
         ("{}", "no videos"),
         ({"database": []}, "no videos"),
-        ({"version": "1", "results": {"v": []}}, "video 'version': found '1', expected an object with 'annotations'"),
-        ({"results": {"v": []}}, "video 'results': found .*expected an object with 'annotations'"),
+        ({"version": "1"}, "video 'version': found '1', expected an object with 'annotations'"),
+        ({"version": "1", "results": {"v": []}}, r"holds detections \('results'\), expected annotations"),
         ({"v": {"annotations": {}}}, "video 'v': annotations is {}, expected a list"),
         ({"v": {"annotations": ["x"]}}, "video 'v': found 'x', expected {'segment'"),
         ({"v": {"annotations": [], "subset": 3}}, "video 'v': subset is 3"),

@@ -109,6 +109,8 @@ GOOD = {"label": "run", "segment": [1, 2], "score": 0.5}
         ({"v": [GOOD | {"segment": [1, 2, 3]}, GOOD | {"segment": [1]}]}, "row 0"),
         ({"v": [GOOD | {"segment": [1, float("inf")]}]}, "is not two finite numbers"),
         ({"v": [GOOD | {"segment": 3}]}, "row 0"),
+        ({"v": [GOOD, GOOD | {"segment": "12"}]}, "row 1: segment '12' is not two finite numbers"),
+        ({"v": [GOOD | {"score": True}]}, "row 0: True is no number"),
         ({"v": [GOOD | {"label": None}]}, "label None is no name"),
         ({"v": [{"segment": [1, 2], "score": 1}]}, "'label' is missing"),
         ({"v": [GOOD | {"segment": [1, 10**400]}]}, "row 0"),

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 LABELS = ["jump", "run"]
 NUM_VIDEOS = 12
 VIDEOS = [f"v{i}" for i in range(NUM_VIDEOS)]
-EVALUATE_FILES = {"scores.npz", "detections.json", "metrics.json", "report.html"}
+EVALUATE_FILES = {"scores.npz", "detections.json", "metrics.json", "diagnosis.json", "report.html"}
 SCORE_FILES = {"detections.json", "diagnosis.json", "ground_truth.npz", "metrics.json", "report.html"}
 
 
@@ -192,9 +192,30 @@ def test_detections_of_another_subset_say_so(tmp_path, files, found):
         ("no detections", {}),
     ],
 )
-def test_bad_detections_are_one_line(tmp_path, files, words, rows):
+def test_bad_detections_are_one_line_that_names_the_file(tmp_path, files, words, rows):
     path, annotated = files("bad.json", {"results": rows}), files("truth.json", database())
     refused(words, tmp_path / "out", score, tmp_path / "out", path, annotated)
+    refused("bad.json", tmp_path / "out", score, tmp_path / "out", path, annotated)
+
+
+@pytest.mark.parametrize(
+    ("words", "segment"),
+    [
+        ("1 of 1 detections start after their video ends; are times in seconds?", [250, 500]),
+        ("no detection ends later than 1 s; are times in seconds, not fractions", [0.1, 0.3]),
+        ("mAP is 0: no detection finds an instance", [95, 95]),
+    ],
+)
+def test_a_score_of_nothing_says_what_may_be_wrong(tmp_path, files, capsys, words, segment):
+    path = files("found.json", {"results": {"v0": [{"label": "run", "segment": segment, "score": 0.5}]}})
+    score(tmp_path / "out", path, files("truth.json", database()))
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert any(words in line for line in notes) and "mAP is 0" in notes[-1]
+
+
+def test_a_usual_score_has_no_doubts(tmp_path, files, found, capsys):
+    score(tmp_path / "out", found, files("truth.json", database()))
+    assert "note:" not in capsys.readouterr().out
 
 
 def test_missing_files_unknown_protocol_and_unusable_workdir(tmp_path, files, found):
@@ -274,7 +295,7 @@ def test_few_videos_prove_nothing(tmp_path, files, capsys):
     comparison = read(tmp_path / "out" / "comparison.json")
     assert comparison["average_mAP"]["interval"][0] > 0
     assert comparison["conclusion"] == "too few videos to tell"
-    assert "fewer than 10 videos cannot tell" in capsys.readouterr().out.replace("\n", " ")
+    assert "so few videos (3) cannot tell" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_scored_workdir_compares_with_an_evaluated_one(tmp_path, files):
