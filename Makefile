@@ -26,7 +26,7 @@ test: install
 	$(RUN) -m pytest tests -m "not slow" -n 2
 
 test-slow: install
-	$(RUN) -m pytest tests -m slow
+	$(RUN) -m pytest tests -m slow -n 2 --dist loadfile
 
 lint: install
 	$(RUN) -m ruff check .

@@ -44,8 +44,9 @@ class Parallel:
     def replicate(self, tree: Tree) -> Tree:
         """A host tree, the same on every process -> a device tree with a copy on every device."""
         if self.kind == "pmap":
-            copies = self.num_local_devices
-            return jax.tree.map(lambda a: np.broadcast_to(a, (copies, *np.shape(a))), tree)
+            copies, local = self.num_local_devices, Mesh(np.array(jax.local_devices()), (AXIS,))
+            placed = NamedSharding(local, P(AXIS))  # as pmap returns states: else it compiles a step for either
+            return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(a, (copies, *np.shape(a))), placed), tree)
         sharding = NamedSharding(self.mesh, P())
         return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, np.asarray(a)), tree)
 

@@ -51,6 +51,7 @@ def together(coordinator: str | None = None, num_processes: int | None = None, p
         yield
         barrier()
     except BaseException as error:
+        done.set()
         _end_others(error)
     done.set()
     jax.distributed.shutdown()
@@ -155,7 +156,9 @@ def _end_with_others(done: threading.Event) -> None:
                 continue
             code, text = "1", "process 0 is gone"
         if not done.wait(timeout=1):  # this process may be about to say the same of itself
-            _exit(int(code), f"{'error: ' if int(code) else ''}process {jax.process_index()} ends because {text}")
+            said = f"{'error: ' if int(code) else ''}process {jax.process_index()} ends because {text}"
+            print(said, file=sys.stderr, flush=True)
+            _exit(int(code))
 
 
 def _end_others(error: BaseException) -> None:
@@ -174,15 +177,15 @@ def _end_others(error: BaseException) -> None:
         case _:
             traceback.print_exception(error)
             code, text = 1, f"error: process {index} met a bug: {error!r}"
+    print(text, file=sys.stderr if code else sys.stdout, flush=True)
     with contextlib.suppress(Exception):  # another one was faster
         _client().key_value_set(_ENDED, f"{code} process {index} ended: {text.removeprefix('error: ')}")
     if is_first():
         time.sleep(2)  # the store ends with this process
-    _exit(code, text)
+    _exit(code)
 
 
-def _exit(code: int, text: str) -> None:
+def _exit(code: int) -> None:
     """Without the usual farewell of jax, which waits for all processes."""
-    print(text, file=sys.stderr if code else sys.stdout, flush=True)
     sys.stdout.flush()
     os._exit(code)

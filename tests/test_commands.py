@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections import Counter
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from contextloc_jax import commands
 from contextloc_jax.checkpoint import Checkpoints
 from contextloc_jax.detection_files import load_ground_truth, load_scores
 from contextloc_jax.errors import InputError
+from contextloc_jax.parallel import Parallel
 from contextloc_jax.scalar_log import read_curves
 from tests.tiny_runs import CLASSES, NUM_STEPS, STEPS_PER_EPOCH, TinyInputs, evaluate, tiny_config, train
 
@@ -247,3 +249,38 @@ def test_prepare_builds_the_dataset(tmp_path):
     inputs = TinyInputs()
     commands.prepare(tiny_config(), str(tmp_path), inputs)
     assert inputs.prepared == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("kind", ["shard_map", "pmap"])
+def test_the_step_is_compiled_once_and_scoring_once_a_bucket(tmp_path, monkeypatch, kind):
+    """Functions are traced once, and from the second step on nothing is compiled but the first evaluation."""
+    traced, compiled, listening = Counter(), [], [True]
+
+    def counted(name, compile_it):
+        def compile_counted(parallel, function):
+            def traced_function(*arguments):
+                traced[name] += 1
+                return function(*arguments)
+
+            return compile_it(parallel, traced_function)
+
+        return compile_counted
+
+    def note(event, seconds, **details):
+        if listening and event == "/jax/core/compile/backend_compile_duration":
+            compiled[-1] += 1
+
+    def change(step, batch):
+        compiled.append(0)  # compilations from here to the next batch
+        return batch
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    for name in ("compile_step", "compile_scoring"):
+        monkeypatch.setattr(Parallel, name, counted(name, getattr(Parallel, name)))
+    compiled.append(0)
+    train(tmp_path, TinyInputs(change), parallel=kind)
+    listening.clear()
+    assert traced == {"compile_step": 1, "compile_scoring": 2}  # validation and the test, of one bucket each
+    first, second, third, evaluated, *later = compiled[2:]  # before them: nothing, and the batch for the shapes
+    assert first >= 1 and second == third == 0 and evaluated >= 1
+    assert not any(later[:-1])  # the last: the test's predictor

@@ -140,8 +140,7 @@ def test_sigterm_to_one_process_saves_the_same_step_and_the_next_start_goes_on(t
     "event, loser, said",
     [
         ("input,1,3", 1, "error: the features of video 7 are gone"),
-        ("input,0,3", 0, "error: the features of video 7 are gone"),
-        ("bug,1,3", 1, "LookupError('a bug')"),
+        ("bug,0,3", 0, "LookupError('a bug')"),
         ("kill,1,3", 1, ""),
         ("kill,0,3", 0, ""),
     ],
