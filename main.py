@@ -138,7 +138,7 @@ def refuse(message: str) -> None:
 
 def main(arguments: list[str]) -> None:
     check_flags(FLAGS.mode, arguments[1:])
-    logging.set_verbosity(logging.ERROR)  # libraries' advice to developers
+    logging.set_verbosity(logging.FATAL)  # libraries' advice to developers; what they raise is told below
     try:
         run(FLAGS.mode)
     except InputError as error:

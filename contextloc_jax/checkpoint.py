@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -132,10 +133,8 @@ class Checkpoints:
         with _damage_is_one_line(path):
             handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_this_process())
             leaves = handler.metadata(path).tree
-            as_numpy = {
-                name: jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), leaves[name]) for name in wanted
-            }
             target = {name: leaves[name] for name in wanted}
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target)
             state = handler.restore(path, args=ocp.args.PyTreeRestore(target, as_numpy, partial_restore=True))
         if any(digest({name: state[name]}) != digests[name] for name in wanted):
             raise Damaged(f"{path.parent}: differs from what was saved; {USE_ANOTHER}")
@@ -189,6 +188,7 @@ class Checkpoints:
     @contextlib.contextmanager
     def _failure_is_one_line(self):
         """A full disk and the like; Orbax passes on whatever its writers met."""
+        _quieten_abandoned_work()
         try:
             yield
         except InputError:
@@ -228,9 +228,23 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
+@functools.cache
+def _quieten_abandoned_work() -> None:
+    """Of the arrays that Orbax reads or writes at once, those that outlive a failure complain from other threads."""
+    shown = sys.unraisablehook
+
+    def hook(unraisable) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            shown(unraisable)
+
+    sys.unraisablehook = hook
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
 @contextlib.contextmanager
 def _damage_is_one_line(path: Path):
     """Orbax meets a lost, cut or changed file with whatever that leads to, bare Exceptions among them."""
+    _quieten_abandoned_work()
     try:
         yield
     except Exception as error:

@@ -45,7 +45,7 @@ def train(
     flat_config = run_config.flatten(config)
     factories.check_values(config)
     model, weights = factories.make_model(config), factories.make_loss_weights(config)
-    parallel = Parallel(config.parallel)
+    parallel, stop_signal.alone = Parallel(config.parallel), jax.process_count() == 1
     parallel.check_batch_size(config.batch_size, config.gradient_accumulation)
     with _first_run_of(workdir, flat_config):
         data = inputs.open_training_data(config, _prepared(config, workdir, inputs))

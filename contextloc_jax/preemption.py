@@ -1,6 +1,7 @@
 """SIGTERM, with which clusters announce that a machine will be taken away: training saves first and exits with 0."""
 
 import contextlib
+import os
 import signal
 
 
@@ -9,18 +10,21 @@ class Stopped(Exception):
 
 
 class StopSignal:
-    """Listens to SIGTERM from when it is made. Outside `held` the signal ends the program there and then, since all
-    that is worth keeping is on disk; inside, `requested` becomes True and the training loop decides when to stop."""
+    """Listens to SIGTERM from when it is made. `requested` tells the training loop and evaluations, which stop in
+    order; one process by itself ends there and then while there is nothing to save, outside `held`.
+    """
 
     def __init__(self):
         self.requested = False
+        self.alone = True  # several processes can only stop together
         self._held = False
         signal.signal(signal.SIGTERM, self._receive)
 
     def _receive(self, number, frame) -> None:
         self.requested = True
-        if not self._held:
-            raise Stopped("stopped by SIGTERM; the same command goes on")
+        if self.alone and not self._held:  # an exception might be swallowed by whatever is being called
+            print("stopped by SIGTERM; everything worth keeping is saved", flush=True)
+            os._exit(0)
 
     @contextlib.contextmanager
     def held(self):
@@ -35,7 +39,7 @@ class StopSignal:
 class _NoSignal:
     """Stands for a StopSignal where nobody listens."""
 
-    requested = False
+    requested = alone = False
     held = contextlib.nullcontext
 
 

@@ -51,6 +51,8 @@ def together(coordinator: str | None = None, num_processes: int | None = None, p
         yield
         barrier()
     except BaseException as error:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            time.sleep(3)  # where another process broke the collective, its reason ends this one first
         done.set()
         _end_others(error)
     done.set()

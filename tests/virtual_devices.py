@@ -79,14 +79,14 @@ def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
     """Scalars of every step and the last state, by name."""
     parallel, history = Parallel(kind), []
     state = parallel.replicate(first_state("float64" if name == "float64" else "dropout"))
-    inputs = parallel.shard((training_batches()[0], no_stop(parallel)))
-    step = compiled_step(name, kind).lower(state, inputs).compile()
+    step, inputs = compiled_step(name, kind), parallel.shard((training_batches()[0], no_stop(parallel)))
+    program = step.lower(state, inputs).compile().as_text()
     for batch in training_batches()[: STEPS[name]]:
         state, scalars = step(state, parallel.shard((batch, no_stop(parallel))))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
     found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
     leaves = jax.tree.leaves_with_path(parallel.to_host(state))
-    return found | {jax.tree_util.keystr(path): leaf for path, leaf in leaves} | program_facts(step.as_text())
+    return found | {jax.tree_util.keystr(path): leaf for path, leaf in leaves} | program_facts(program)
 
 
 def program_facts(text: str) -> dict[str, int]:
