@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import socket
 import sys
 import threading
 import time
@@ -139,6 +140,8 @@ def _client():
 
 def _meet(settings: dict) -> None:
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM away from preemption.py
+    if settings.get("process_id") and "coordinator_address" in settings:
+        _reach(settings["coordinator_address"])  # jax would abort
     try:
         jax.distributed.initialize(
             **settings, initialization_timeout=MEETING_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
@@ -146,6 +149,23 @@ def _meet(settings: dict) -> None:
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"the processes did not meet within {MEETING_SECONDS} s ({settings}): {reason}") from None
+
+
+def _reach(coordinator: str) -> None:
+    """Returns when process 0 listens."""
+    host, port = coordinator.rsplit(":", 1)
+    deadline = time.monotonic() + MEETING_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except (OSError, ValueError) as error:
+            if time.monotonic() > deadline or isinstance(error, ValueError | socket.gaierror):
+                raise InputError(
+                    f"--coordinator={coordinator}: process 0 does not answer ({error}); start it within "
+                    f"{MEETING_SECONDS} s, on that host and port"
+                ) from None
+            time.sleep(0.5)
 
 
 def _end_with_others(done: threading.Event) -> None:

@@ -54,6 +54,16 @@ def test_flags_that_do_not_suffice_are_one_line(flags, environment, expected):
         processes.meeting(*flags, environment, False)
 
 
+def test_a_coordinator_that_does_not_answer_is_one_line(monkeypatch):
+    monkeypatch.setattr(processes, "MEETING_SECONDS", 0.1)
+    for address in (f"localhost:{free_port()}", "localhost:port", "no.such.host.invalid:1"):
+        with (
+            pytest.raises(InputError, match=rf"^--coordinator={address}: process 0 does not answer \([^\n]*$"),
+            processes.together(address, 2, 1),
+        ):
+            pass
+
+
 def test_alone_everything_is_as_if_it_were_not_there():
     tree = {"a": np.arange(3)}
     with processes.together():
