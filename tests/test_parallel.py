@@ -17,7 +17,7 @@ from tests.virtual_devices import CASES, KINDS, run, tiny_model
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 ON_ONE, ON_FOUR = ("dropout shard_map", "evaluation shard_map"), ("dropout pmap", "evaluation pmap")
 LAYOUTS = {"one device": (1, 1), "eight devices": (8, 1), "two processes": (4, 2)}  # devices a process, processes
-ON_EACH = {layout: CASES for layout in LAYOUTS} | {"one device": [case for case in CASES if "shard_map" in case]}
+ON_EACH = dict.fromkeys(LAYOUTS, CASES) | {"one device": [case for case in CASES if "shard_map" in case]}
 
 
 def started(path, devices: int, cases, num_processes=1, environment=None) -> list[subprocess.Popen]:
