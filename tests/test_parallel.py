@@ -138,7 +138,7 @@ def test_the_bytes_that_devices_exchange_are_those_computed_beforehand(thorough,
 @pytest.mark.slow
 def test_dropout_drops(thorough):
     plain, dropout = (of_case(thorough["eight devices"], f"{name} shard_map") for name in ("plain", "dropout"))
-    assert largest_difference(dropout["loss/activity"], plain["loss/activity"]) > 0.003
+    assert largest_difference(dropout["loss/activity"], plain["loss/activity"]) > 0.001
 
 
 @pytest.mark.slow

@@ -138,6 +138,10 @@ if __name__ == "__main__":
     coordinator, num_processes, process_id = os.environ.get("MEETING", ",,").split(",")
     meeting = (coordinator, int(num_processes), int(process_id)) if coordinator else ()
     with processes.together(*meeting):
-        found = {key: value for case in cases for key, value in run(case).items()}
+        found = {}
+        for case in sorted(cases, key=lambda case: "float64" in case):
+            if "float64" in case:  # to 1e-8 also as written; compiled in half the time
+                jax.config.update("jax_disable_most_optimizations", True)
+            found |= run(case)
         if processes.is_first():
             np.savez(path, devices=jax.device_count(), **found)
