@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.visits_per_epoch = 20  # how often an epoch visits every video
     config.log_every = 20  # steps
     config.evaluate_every = 5  # epochs; also when a checkpoint is saved
+    config.refit = False  # once the best epoch is known, train so many again on all videos, the held-out ones too
     config.keep_checkpoints = 2  # newest ones; the best is kept as well
     config.parallel = "shard_map"  # or 'pmap'
     config.dtype = "float32"  # matrix products; 'bfloat16' sums in float32, 'float64' needs JAX_ENABLE_X64=1

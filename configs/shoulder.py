@@ -16,12 +16,14 @@ def get_config():
     config.batch_size = 16
     config.num_epochs = 12
     config.visits_per_epoch = 5
-    config.evaluate_every = 2
+    config.evaluate_every = 6
+    config.refit = True  # seven people are too few to spare one
     config.log_every = 5
 
     config.model.context_width = 256
     config.model.graph_width = 128
     config.model.gcn_dropout = 0.5
+    config.model.head_dropout = 0.5
 
     config.loss.completeness_weight = 1.0
     config.optimizer.weight_decay = 0.1
@@ -31,6 +33,8 @@ def get_config():
     config.sampling.num_incomplete = 3
     config.sampling.num_background = 2
     config.sampling.node_multiple = 32  # sliding windows share most of their neighbours
+
+    config.detection.nms_tiou = 0.2  # exercises never touch
 
     config.data.dataset = "shoulder"
     config.data.composition_seed = 1

@@ -5,6 +5,7 @@ hand in arrays instead.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
 
@@ -48,45 +49,84 @@ def train(
     parallel, stop_signal.alone = Parallel(config.parallel), jax.process_count() == 1
     parallel.check_batch_size(config.batch_size, config.gradient_accumulation)
     with _first_run_of(workdir, flat_config):
-        data = inputs.open_training_data(config, _prepared(config, workdir, inputs))
-        steps_per_epoch = inputs.steps_per_epoch(config, data.train)
-        schedule = factories.make_schedule(config, steps_per_epoch)
-        optimizer, learning_rate = factories.make_optimizer(config, steps_per_epoch)
-
-        _, example = next(iter(inputs.train_batches(config, data, 0, 1, *_this_process())))
-        state = initial_state(model, optimizer, example, config.seed)
-        checkpoints = Checkpoints(workdir, config.keep_checkpoints) if processes.is_first() else Elsewhere()
-        found = processes.from_first(lambda: _newest(checkpoints, flat_config, strict_restore))
-        if found is not None:
-            state = like(state, found.state)
-            _say(f"resuming at step {found.step} of {schedule.num_steps}")
-        is_measured = data.validation is None or found is None or found.about["metric"] is not None
-        if state.step < schedule.num_steps or not is_measured:
-            step_function = make_train_step(
-                model, optimizer, learning_rate, weights, config.seed, config.gradient_accumulation
+        builder = _prepared(config, workdir, inputs)
+        data = inputs.open_training_data(config, builder)
+        fit = functools.partial(
+            _fit,
+            config,
+            model=model,
+            weights=weights,
+            inputs=inputs,
+            parallel=parallel,
+            make_writer=make_writer,
+            stop_signal=stop_signal,
+            strict_restore=strict_restore,
+        )
+        num_epochs = config.num_epochs
+        if config.refit:
+            selection = os.path.join(workdir, "selection")
+            run_config.make_folder(selection)
+            num_epochs = fit(selection, data, num_epochs)
+            data = inputs.open_training_data(config, builder, hold_out=False)
+            _say(
+                f"best on the held-out videos: epoch {num_epochs}; now so many on all {len(data.train)} training videos"
             )
-            run_training(
-                parallel=parallel,
-                step_function=step_function,
-                state=state,
-                is_measured=is_measured,
-                batches=inputs.train_batches(config, data, int(state.step), schedule.num_steps, *_this_process()),
-                describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
-                schedule=schedule,
-                writer=ScalarLog(workdir, int(state.step), make_writer(workdir))
-                if processes.is_first()
-                else Elsewhere(),
-                evaluate=_validation(config, inputs, data, parallel, model, stop_signal),
-                checkpoints=checkpoints,
-                about={
-                    "config": flat_config,
-                    "regression_stats": data.regression_stats.tolist(),
-                    "class_names": data.train.class_names,
-                },
-                stop_signal=stop_signal,
-                profile_dir=os.path.join(workdir, "profile") if config.profile else None,
-            )
+        fit(workdir, data, num_epochs)
         evaluate(config, workdir, inputs, "best", strict_restore, stop_signal)
+
+
+def _fit(
+    config,
+    workdir: str,
+    data,
+    num_epochs: int,
+    *,
+    model,
+    weights,
+    inputs,
+    parallel,
+    make_writer,
+    stop_signal,
+    strict_restore,
+) -> int:
+    """Trains or resumes in this folder until `num_epochs`; returns the best epoch, the last where none was measured."""
+    steps_per_epoch = inputs.steps_per_epoch(config, data.train)
+    schedule = factories.make_schedule(config, steps_per_epoch, num_epochs)
+    optimizer, learning_rate = factories.make_optimizer(config, steps_per_epoch)
+    flat_config = run_config.flatten(config)
+
+    _, example = next(iter(inputs.train_batches(config, data, 0, 1, *_this_process())))
+    state = initial_state(model, optimizer, example, config.seed)
+    checkpoints = Checkpoints(workdir, config.keep_checkpoints) if processes.is_first() else Elsewhere()
+    found = processes.from_first(lambda: _newest(checkpoints, flat_config, strict_restore))
+    if found is not None:
+        state = like(state, found.state)
+        _say(f"resuming at step {found.step} of {schedule.num_steps}")
+    is_measured = data.validation is None or found is None or found.about["metric"] is not None
+    if state.step < schedule.num_steps or not is_measured:
+        run_training(
+            parallel=parallel,
+            step_function=make_train_step(
+                model, optimizer, learning_rate, weights, config.seed, config.gradient_accumulation
+            ),
+            state=state,
+            is_measured=is_measured,
+            batches=inputs.train_batches(config, data, int(state.step), schedule.num_steps, *_this_process()),
+            describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
+            schedule=schedule,
+            writer=ScalarLog(workdir, int(state.step), make_writer(workdir)) if processes.is_first() else Elsewhere(),
+            evaluate=_validation(config, inputs, data, parallel, model, stop_signal),
+            checkpoints=checkpoints,
+            about={
+                "config": flat_config,
+                "regression_stats": data.regression_stats.tolist(),
+                "class_names": data.train.class_names,
+            },
+            stop_signal=stop_signal,
+            profile_dir=os.path.join(workdir, "profile") if config.profile else None,
+        )
+    best = processes.from_first(lambda: Checkpoints(workdir).restore("best", WEIGHTS, strict_restore))
+    return best.step // steps_per_epoch
 
 
 def evaluate(

@@ -25,6 +25,10 @@ def check_values(config) -> None:
     for name in COUNTS:
         if config[name] < 1:
             raise InputError(f"config.{name} is {config[name]}; expected at least 1")
+    if config.refit and not config.data.validation_fraction:
+        raise InputError(
+            "config.refit needs held-out videos to choose the epoch on; set config.data.validation_fraction"
+        )
     find_protocol(config.detection.protocol)
     _check_one_of("detection.nms", config.detection.nms, NMS_METHODS)
     check_class_scores_file(config.detection.class_scores)
@@ -62,10 +66,10 @@ def make_loss_weights(config) -> LossWeights:
     )
 
 
-def make_schedule(config, steps_per_epoch: int) -> Schedule:
+def make_schedule(config, steps_per_epoch: int, num_epochs: int) -> Schedule:
     """When the loop ends, logs and evaluates."""
     return Schedule(
-        num_steps=config.num_epochs * steps_per_epoch,
+        num_steps=num_epochs * steps_per_epoch,
         log_every=config.log_every,
         evaluate_every=config.evaluate_every * steps_per_epoch,
     )

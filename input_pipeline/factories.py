@@ -102,10 +102,10 @@ def _leave_report(workdir: str, builder) -> None:
         print(line)
 
 
-def open_training_data(config, builder) -> TrainingData:
-    """The train split of a prepared dataset, part of it held out."""
+def open_training_data(config, builder, hold_out: bool = True) -> TrainingData:
+    """The train split of a prepared dataset; part of it held out where the config and `hold_out` say so."""
     source = open_split(builder, "train", cache_bytes=_cache_bytes(config))
-    train, validation = split_validation(source, config.data.validation_fraction)
+    train, validation = split_validation(source, config.data.validation_fraction if hold_out else 0)
     return TrainingData(train, validation, regression_stats(train.records, label_rules(config)))
 
 

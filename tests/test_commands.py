@@ -181,6 +181,51 @@ def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(finishe
     assert all(curves[name] == expected[name] for name in curves if name != "steps_per_second")
 
 
+@pytest.fixture(scope="module")
+def refitted(tmp_path_factory):
+    """The workdir of a run that trains again on all videos."""
+    workdir = tmp_path_factory.mktemp("refitted")
+    train(workdir, refit=True)
+    return workdir
+
+
+def test_refit_trains_on_all_videos_for_as_many_epochs_as_were_best_on_the_held_out(refitted, finished):
+    selection, final = Checkpoints(refitted / "selection"), Checkpoints(refitted)
+    assert_identical(selection.restore("best").state, restored(finished, "best"))
+    inputs, config = TinyInputs(), tiny_config()
+    everything = inputs.open_training_data(config, None, hold_out=False)
+    num_epochs = selection.restore("best").step // STEPS_PER_EPOCH
+    assert final.latest == num_epochs * inputs.steps_per_epoch(config, everything.train)
+    assert final.about(final.latest)["regression_stats"] == everything.regression_stats.tolist()
+    assert contents(refitted)["scores.npz"] != contents(finished)["scores.npz"]
+
+
+def test_refit_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(refitted, tmp_path):
+    (tmp_path / "selection").mkdir()
+    with pytest.raises(Interrupted):
+        train(tmp_path, interrupted_at(6, tmp_path / "selection"), refit=True)
+    starts = []
+
+    def change(step, batch):
+        starts.extend([step] if step == 0 else [])
+        if starts and step == 5:
+            raise Interrupted
+        return batch
+
+    with pytest.raises(Interrupted):
+        train(tmp_path, TinyInputs(change), refit=True)
+    assert Checkpoints(tmp_path / "selection").latest == NUM_STEPS and not Checkpoints(tmp_path).steps()
+    train(tmp_path, refit=True)
+    assert_identical(restored(tmp_path), restored(refitted))
+    assert contents(tmp_path, ("scores.npz", "metrics.json")) == contents(refitted, ("scores.npz", "metrics.json"))
+
+
+def test_refit_without_held_out_videos_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="validation_fraction"):
+        train(tmp_path, refit=True, data__validation_fraction=0.0)
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_config_is_refused_key_by_key(finished):
     before = contents(finished, (*RESULTS, "config.json"))
     with pytest.raises(InputError) as error:

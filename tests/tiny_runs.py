@@ -74,8 +74,9 @@ class TinyInputs:
     def prepare_dataset(self, config, workdir):
         self.prepared.append(workdir)
 
-    def open_training_data(self, config, builder):
-        train, validation = split_validation(tiny_source("train", self._num_videos), config.data.validation_fraction)
+    def open_training_data(self, config, builder, hold_out=True):
+        fraction = config.data.validation_fraction if hold_out else 0
+        train, validation = split_validation(tiny_source("train", self._num_videos), fraction)
         return factories.TrainingData(train, validation, regression_stats(train.records, factories.label_rules(config)))
 
     def open_test_data(self, config, builder):
