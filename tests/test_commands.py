@@ -208,7 +208,7 @@ def test_refit_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(refitte
 
     def change(step, batch):
         starts.extend([step] if step == 0 else [])
-        if starts and step == 5:
+        if len(starts) == 3 and step == 5:  # an example for the shapes, another of all videos, the refit
             raise Interrupted
         return batch
 
