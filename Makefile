@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 WORKDIR ?= runs/shoulder
 
-.PHONY: install demo test test-slow lint ablations clean
+.PHONY: install demo test test-slow lint ablations bench clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/installed
@@ -15,6 +15,9 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(RUN) -m compileall -q $(VENV)/lib >/dev/null || true
 	touch $@
+
+bench: install
+	$(RUN) -m benchmarks
 
 ablations: install
 	$(RUN) -m benchmarks.ablations --workdir=runs/ablations
