@@ -20,6 +20,7 @@ SHOULDER = "--config=configs/shoulder.py"
 # Three steps with a small model, on all of shoulder's sessions.
 FEW_STEPS = ("--config.num_epochs=1", "--config.visits_per_epoch=1", "--config.model.context_width=8",
              "--config.model.graph_width=8")  # fmt: skip
+ONE_RUN = "--config.refit=False"
 
 
 def run_main(*arguments, **environment):
@@ -126,7 +127,7 @@ def data_dir(tmp_path_factory):
 def trained(tmp_path_factory, data_dir):
     """(workdir, flags but --workdir) of a finished run with two checkpoints; nothing may write to it."""
     workdir = tmp_path_factory.mktemp("trained")
-    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS,
+    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS, ONE_RUN,
                 "--config.num_epochs=2", "--config.evaluate_every=1")  # fmt: skip
     process = run_main(*settings, f"--workdir={workdir}")
     assert process.returncode == 0, process.stderr
@@ -166,7 +167,7 @@ def test_train_then_train_again_then_evaluate(tmp_path):
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path, data_dir):
     """SIGKILL at five moments that the test does not choose: during a step, an evaluation or a save."""
-    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:],
+    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:], ONE_RUN,
                 "--config.num_epochs=6", "--config.evaluate_every=1", "--config.visits_per_epoch=2")  # fmt: skip
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run_main(*settings, f"--workdir={whole}").returncode == 0
@@ -196,7 +197,7 @@ def steps(workdir) -> list[str]:
 @pytest.mark.slow
 def test_sigterm_saves_and_the_next_start_ends_as_if_it_never_came(tmp_path, data_dir):
     """Sent while the steps go on; and once before the first step, where there is nothing to save."""
-    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:],
+    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:], ONE_RUN,
                 "--config.num_epochs=10", "--config.evaluate_every=10", "--config.visits_per_epoch=2",
                 "--config.sampling.node_multiple=0")  # fmt: skip
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
