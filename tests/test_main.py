@@ -266,8 +266,8 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_used(run_of_two)
     workdir, settings = run_of_two
     whole = latest_digest(workdir)
     older, newer = sorted(int(step) for step in steps(workdir))
-    largest = max((workdir / "checkpoints" / str(newer)).rglob("d/*"), key=lambda path: path.stat().st_size)
-    largest.write_bytes(largest.read_bytes()[:100])
+    for data in (workdir / "checkpoints" / str(newer)).rglob("d/*"):  # any one may hold no weights
+        data.write_bytes(data.read_bytes()[:100])
     evaluate = ("--mode=evaluate", "--checkpoint=latest")
     refused = run_main(*settings, *evaluate, "--strict_restore")
     assert_one_line(refused, 1, f"checkpoints/{newer}", "damaged")
