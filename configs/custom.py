@@ -21,7 +21,6 @@ def get_config():
     config.evaluate_every = 3
     config.log_every = 10
     config.optimizer.decay_epochs = (8, 11)
-    config.sampling.node_multiple = 32  # one process; 0 for several
 
     config.data.dataset = "custom"
     config.data.num_classes = 0  # to be set

@@ -51,10 +51,6 @@ def get_config() -> ml_collections.ConfigDict:
     sampling.num_foreground = 1  # centres a video
     sampling.num_incomplete = 6
     sampling.num_background = 1
-    # 0: every batch has room for 21 nodes a centre, so a run compiles one step. Else a batch has room for the least
-    # multiple of this that holds its distinct nodes: faster where proposals are few, at a compilation for every room
-    # there is. Several processes, which would not agree on it, take no notice.
-    sampling.node_multiple = 0
     sampling.foreground_tiou = 0.7  # above
     sampling.incomplete_tiou = 0.3  # below
     sampling.incomplete_overlap_self = 0.01  # above: share of the proposal inside an action

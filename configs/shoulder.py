@@ -32,7 +32,6 @@ def get_config():
     config.sampling.num_foreground = 3
     config.sampling.num_incomplete = 3
     config.sampling.num_background = 2
-    config.sampling.node_multiple = 32  # sliding windows share most of their neighbours
 
     config.detection.nms_tiou = 0.15  # exercises never touch
 

@@ -20,7 +20,7 @@ from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
 from contextloc_jax.preemption import NO_SIGNAL, StopSignal
 from contextloc_jax.scalar_log import ScalarLog
-from contextloc_jax.train import initial_state, make_train_step
+from contextloc_jax.train import initial_state, make_train_step, smallest_batch
 from contextloc_jax.train import train as run_training
 
 
@@ -95,8 +95,7 @@ def _fit(
     optimizer, learning_rate = factories.make_optimizer(config, steps_per_epoch)
     flat_config = run_config.flatten(config)
 
-    _, example = next(iter(inputs.train_batches(config, data, 0, 1, *_this_process())))
-    state = initial_state(model, optimizer, example, config.seed)
+    state = initial_state(model, optimizer, smallest_batch(data.train.feature_width), config.seed)
     checkpoints = Checkpoints(workdir, config.keep_checkpoints) if processes.is_first() else Elsewhere()
     found = processes.from_first(lambda: _newest(checkpoints, flat_config, strict_restore))
     if found is not None:

@@ -18,8 +18,7 @@ from contextloc_jax.model import ContextLoc
 from contextloc_jax.parallel import AXIS, Parallel
 from contextloc_jax.preemption import Stopped, StopSignal
 from contextloc_jax.progress import Progress
-
-PROFILED_STEPS = (4, 8)  # of a run: first and last; by then everything is compiled
+from contextloc_jax.step_trace import StepTrace
 
 
 class TrainState(NamedTuple):
@@ -65,10 +64,10 @@ def initial_state(model: ContextLoc, optimizer: optax.GradientTransformation, ba
     return jax.tree.map(np.asarray, jax.device_get(state))
 
 
-def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
-    """Shapes of the model's params and batch_stats for snippet features of this width; computes nothing."""
+def smallest_batch(feature_width: int) -> Batch:
+    """One video of one snippet and one proposal: the shapes of a model's variables depend on no more of a batch."""
     zeros = np.zeros
-    batch = Batch(
+    return Batch(
         features=zeros((1, 1, feature_width), np.float32),
         num_snippets=np.ones(1, np.int32),
         segments=zeros((1, 1, 3, 2), np.int32),
@@ -79,7 +78,11 @@ def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
         example_key=zeros(1, np.uint32),
         targets=None,
     )
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), batch))
+
+
+def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
+    """Shapes of the model's params and batch_stats for snippet features of this width; computes nothing."""
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), smallest_batch(feature_width)))
 
 
 def loss_gradients(
@@ -200,7 +203,7 @@ def train(
     """
     first_step = int(state.step)
     progress = Progress("train", schedule.num_steps, first_step, quiet=not checkpoints.writes)
-    trace = _Trace(profile_dir, first_step, schedule.num_steps)
+    trace = StepTrace(profile_dir, first_step, schedule.num_steps)
 
     def save(step: int, host: TrainState) -> None:
         metric = stopped = None
@@ -242,23 +245,6 @@ def train(
             if stops:
                 raise Stopped(f"stopped by SIGTERM after step {step} of {schedule.num_steps}")
     return parallel.to_host(state)
-
-
-class _Trace:
-    """A trace of a few steps, where a folder for it is given."""
-
-    def __init__(self, folder: str | None, first_step: int, num_steps: int):
-        self._folder, self._first = folder, first_step + PROFILED_STEPS[0]
-        self._last = min(first_step + PROFILED_STEPS[1], num_steps)
-
-    def before(self, step: int) -> None:
-        if self._folder is not None and step == self._first:
-            jax.profiler.start_trace(self._folder)
-
-    def after(self, step: int, state: TrainState) -> None:
-        if self._folder is not None and step == self._last >= self._first:
-            jax.block_until_ready(state)
-            jax.profiler.stop_trace()
 
 
 class _NotFinite(Exception):

@@ -4,6 +4,7 @@ That is what makes the pipeline seekable and the same for any number of processe
 position, and every random draw is keyed by (seed, epoch, visit, video id). pipeline.py runs these in parallel.
 """
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -15,12 +16,21 @@ from input_pipeline.alignment import binned_snippets, segment_snippets, test_tic
 from input_pipeline.labels import LabelRules, pools
 from input_pipeline.neighbors import draw_neighbors, neighbor_candidates
 from input_pipeline.records import VideoRecord
-from input_pipeline.sampling import KeyedDraws, TrainingPool, center_types, draw_sample, training_pool, video_hash
+from input_pipeline.sampling import (
+    KeyedDraws,
+    Sample,
+    TrainingPool,
+    center_types,
+    draw_sample,
+    training_pool,
+    video_hash,
+)
 from input_pipeline.video_source import VideoSource
 
 TREE_NODES = 21  # a centre, its 4 children and theirs
 _FIRST_HOP = np.array([[row, *range(4 * row + 1, 4 * row + 5)] for row in range(5)])  # positions in a tree
 _SMALLEST_BUCKET = 64
+_SAMPLED_DRAWS = 256
 
 Align = Callable[[np.ndarray, VideoRecord, int], np.ndarray]
 """(ticks [N, 4], record, number of snippets) -> first and last snippet [N, 3, 2]."""
@@ -39,6 +49,17 @@ def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
 def align_by_bins() -> Align:
     """Features are rescaled to as many bins as there are snippets: golden anet_units."""
     return lambda ticks, record, num_snippets: binned_snippets(ticks, record.num_frames, num_snippets)
+
+
+def usual_length(num_snippets: np.ndarray, batch_size: int) -> int:
+    """The least power of two that holds every video of a batch, in at least half of all batches; num_snippets [V]."""
+    return power_of_two(np.quantile(num_snippets, 0.5 ** (1 / batch_size), method="inverted_cdf"))
+
+
+def usual_nodes(sampled: np.ndarray, most: int) -> int:
+    """Room for distinct nodes, by how many some draws had: a multiple of 32, or `most` where that saves too little."""
+    room = 32 * math.ceil(1.15 * sampled.max() / 32)
+    return room if room <= 0.8 * most else most
 
 
 def trainable_videos(source: VideoSource) -> np.ndarray:
@@ -62,10 +83,16 @@ class TrainingBatches:
     """`batch(step)` -> (video indices [v] int32, Batch of v videos): process p's rows of global batch `step`.
 
     An epoch is a permutation, keyed by (seed, epoch), of every (video with ground truth, visit); its last partial
-    batch is dropped.
-    `centers` are the foreground, incomplete and background centres of a video, C together. T is one power of two
-    that holds the longest video and M is 21 C, the most nodes that C trees have: one compiled step serves all. Trees
-    share many nodes, though: with `node_multiple`, M is only the least multiple of it that holds the batch's nodes.
+    batch is dropped. `centers` are the foreground, incomplete and background centres of a video, C together.
+
+    Every shape is a compilation, so nearly all batches have the same one, and which ones do not depends on neither
+    process nor start:
+
+    T is the least power of two that holds the longest video of the global batch, but not below one that half of all
+    batches need not exceed (`usual_length`): one long video makes no other batch longer.
+    M is 21 C, the most nodes that C trees have. Trees share many, though; where a sample of draws shows that a
+    fifth of the room would stay empty, M is smaller from the first step to the last (`usual_nodes`), and 21 C in
+    the rare batch that needs more. Several processes would not agree on that, so they always have 21 C.
     """
 
     def __init__(
@@ -79,14 +106,11 @@ class TrainingBatches:
         align: Align,
         visits_per_epoch: int = 20,
         centers: tuple[int, int, int] = (1, 6, 1),
-        node_multiple: int | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if batch_size % process_count:
             raise InputError(f"batch_size {batch_size} is not a multiple of the {process_count} processes")
-        if node_multiple and process_count > 1:
-            raise ValueError("node_multiple needs one process: several would not agree on the shape of a batch")
         self._videos = trainable_videos(source)
         self.steps_per_epoch = len(self._videos) * visits_per_epoch // batch_size
         if not self.steps_per_epoch:
@@ -96,23 +120,26 @@ class TrainingBatches:
             )
         self._source, self._rules, self._stats, self._align = source, rules, regression_stats, align
         self._batch_size, self._visits, self._seed, self._centers = batch_size, visits_per_epoch, seed, centers
-        self._node_multiple = node_multiple
         rows = batch_size // process_count
         self._rows = slice(process_index * rows, (process_index + 1) * rows)
-        self._num_snippets = power_of_two(source.num_snippets[self._videos].max())
+        self._usual_length = usual_length(source.num_snippets[self._videos], batch_size)
         self._pools: dict[int, tuple[TrainingPool, np.ndarray]] = {}
         self._center_types: dict[int, np.ndarray] = {}
         self._orders: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
+        most_nodes = TREE_NODES * sum(centers)
+        self._nodes = usual_nodes(self._sampled_nodes(), most_nodes) if process_count == 1 else most_nodes
 
     def batch(self, step: int) -> tuple[np.ndarray, Batch]:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size]
-        totals = count_centers(np.stack([self._types(video) for video in self._videos[order % len(self._videos)]]))
-        visits, places = np.divmod(order[self._rows], len(self._videos))
-        videos = self._videos[places]
+        visits, places = np.divmod(order, len(self._videos))
+        all_videos = self._videos[places]
+        totals = count_centers(np.stack([self._types(video) for video in all_videos]))
+        num_snippets = power_of_two(self._source.num_snippets[all_videos].max(), self._usual_length)
+        visits, videos = visits[self._rows], all_videos[self._rows]
         count, centers = len(videos), sum(self._centers)
-        batch = _empty_batch(self._source, count, self._num_snippets, TREE_NODES * centers, 5 * centers, centers)
+        batch = _empty_batch(self._source, count, num_snippets, TREE_NODES * centers, 5 * centers, centers)
         targets = Targets(
             center_type=np.zeros((count, centers), np.int32),
             label=np.zeros((count, centers), np.int32),
@@ -122,14 +149,15 @@ class TrainingBatches:
         batch = batch._replace(targets=targets)
         for row, (visit, video) in enumerate(zip(visits.tolist(), videos.tolist(), strict=True)):
             self._fill(batch, row, video, epoch, visit)
-        if self._node_multiple:
-            batch = _trim_nodes(batch, self._node_multiple)
+        if not batch.node_count[:, self._nodes :].any():
+            batch = batch._replace(
+                segments=batch.segments[:, : self._nodes], node_count=batch.node_count[:, : self._nodes]
+            )
         return videos.astype(np.int32), batch
 
     def _fill(self, batch: Batch, row: int, video: int, epoch: int, visit: int) -> None:
-        pool, snippets = self._pool(video)
-        key = (self._seed, epoch, visit, video_hash(self._source.records[video].video_id))
-        sample = draw_sample(pool, KeyedDraws(*key), *self._centers)
+        _, snippets = self._pool(video)
+        key, sample = self._draw(video, epoch, visit)
         nodes, places, counts = np.unique(sample.trees, return_inverse=True, return_counts=True)
         _fill_features(batch, row, self._source.features(video))
         batch.segments[row, : len(nodes)] = snippets[nodes]
@@ -141,6 +169,18 @@ class TrainingBatches:
         batch.targets.center_type[row] = sample.center_type
         batch.targets.label[row] = sample.label
         batch.targets.regression[row] = sample.regression
+
+    def _draw(self, video: int, epoch: int, visit: int) -> tuple[tuple[int, ...], Sample]:
+        key = (self._seed, epoch, visit, video_hash(self._source.records[video].video_id))
+        return key, draw_sample(self._pool(video)[0], KeyedDraws(*key), *self._centers)
+
+    def _sampled_nodes(self) -> np.ndarray:
+        """Distinct nodes of some visits of the first epoch, of all videos or of evenly chosen ones."""
+        count = len(self._videos)
+        numbers = np.linspace(0, max(count, _SAMPLED_DRAWS) - 1, _SAMPLED_DRAWS, dtype=np.int64)
+        visits, places = np.divmod(numbers[numbers < count * self._visits], count)
+        samples = [self._draw(self._videos[place], 0, visit)[1] for visit, place in zip(visits, places, strict=True)]
+        return np.array([len(np.unique(sample.trees)) for sample in samples])
 
     def _types(self, video: int) -> np.ndarray:
         """What `draw_sample` will find of the video in its slots; also asked of videos of other processes."""
@@ -261,12 +301,6 @@ def _empty_batch(source: VideoSource, videos: int, num_snippets, num_nodes, num_
         example_key=np.zeros(videos, np.uint32),
         targets=None,
     )
-
-
-def _trim_nodes(batch: Batch, multiple: int) -> Batch:
-    most = int((batch.node_count > 0).sum(axis=1).max())
-    kept = -(-most // multiple) * multiple
-    return batch._replace(segments=batch.segments[:, :kept], node_count=batch.node_count[:, :kept])
 
 
 def _fill_features(batch: Batch, row: int, features: np.ndarray) -> None:

@@ -157,7 +157,6 @@ def train_batches(
         num_steps=num_steps,
         visits_per_epoch=config.visits_per_epoch,
         align=alignment_rule(config),
-        node_multiple=config.sampling.node_multiple if process_count == 1 else None,
         centers=(config.sampling.num_foreground, config.sampling.num_incomplete, config.sampling.num_background),
         process_index=process_index,
         process_count=process_count,

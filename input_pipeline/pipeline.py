@@ -36,7 +36,6 @@ def train_batches(
     snippet_length: int = 64,
     align: Align | None = None,
     centers: tuple[int, int, int] = (1, 6, 1),
-    node_multiple: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
     workers: int | None = None,
@@ -47,8 +46,8 @@ def train_batches(
     (seed, step) alone, not on where the iteration started, nor on processes or workers. `regression_stats` [2, 2]
     (mean row, std row) standardise the targets; `align` replaces the stride rule (features rescaled to bins);
     `centers` are a video's foreground, incomplete and background centres. Videos without ground truth are left out.
-    M is 21 nodes a centre, or with `node_multiple` only as large a multiple of it as the batch needs (one process).
-    Raises InputError where batch_size does not fit.
+    Nearly all batches have one shape: `TrainingBatches` says which do not. Raises InputError where batch_size does not
+    fit.
     """
     batches = TrainingBatches(
         source,
@@ -59,7 +58,6 @@ def train_batches(
         align=align or align_by_stride(snippet_stride, snippet_length),
         visits_per_epoch=visits_per_epoch,
         centers=centers,
-        node_multiple=node_multiple,
         process_index=process_index,
         process_count=process_count,
     )

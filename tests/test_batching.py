@@ -4,9 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contextloc_jax.batch import count_centers
 from contextloc_jax.errors import InputError
+from input_pipeline import batching
 from input_pipeline.alignment import segment_snippets, test_ticks
 from input_pipeline.batching import (
     EvaluationBatches,
@@ -15,6 +18,8 @@ from input_pipeline.batching import (
     keyed_permutation,
     keyed_uint32,
     power_of_two,
+    usual_length,
+    usual_nodes,
 )
 from input_pipeline.labels import LabelRules, regression_stats
 from input_pipeline.neighbors import neighbor_candidates
@@ -70,7 +75,7 @@ def test_shapes_and_dtypes_of_a_training_batch(source):
     indices, batch = training_batches(source).batch(0)
     assert indices.shape == (4,) and indices.dtype == np.int32
     shapes = {
-        "features": (4, 128, 4), "num_snippets": (4,), "segments": (4, 168, 3, 2), "node_count": (4, 168),
+        "features": (4, 128, 4), "num_snippets": (4,), "segments": (4, 64, 3, 2), "node_count": (4, 64),
         "first_hop": (4, 40, 5), "second_hop": (4, 8, 5), "center_mask": (4, 8), "example_key": (4,),
     }  # fmt: skip
     dtypes = ["float16", "int32", "int32", "float32", "int32", "int32", "bool", "uint32"]
@@ -156,26 +161,80 @@ def test_processes_hold_the_rows_of_the_same_global_batch(source, process_count)
         assert part.steps_per_epoch == whole.steps_per_epoch
         for step in (0, 4):
             rows = slice(process * size, (process + 1) * size)
-            assert_batches_equal(part.batch(step), rows_of(whole.batch(step), rows))
+            indices, batch = part.batch(step)
+            assert batch.segments.shape[1] == 168 and not batch.node_count[:, 64:].any()
+            batch = batch._replace(segments=batch.segments[:, :64], node_count=batch.node_count[:, :64])
+            assert_batches_equal((indices, batch), rows_of(whole.batch(step), rows))
 
 
 def test_other_numbers_of_centers(source):
     _, batch = training_batches(source, centers=(2, 1, 0)).batch(0)
-    assert batch.segments.shape == (4, 63, 3, 2)
+    assert batch.segments.shape == (4, 32, 3, 2)
     assert batch.first_hop.shape == (4, 15, 5) and batch.second_hop.shape == (4, 3, 5)
     np.testing.assert_array_equal(batch.targets.center_type, [[0, 0, 1]] * 4)
     np.testing.assert_array_equal(batch.node_count.sum(axis=1), 63)
 
 
-def test_node_multiple_only_cuts_padding(source):
-    full = training_batches(source).batch(1)[1]
-    cut = training_batches(source, node_multiple=8).batch(1)[1]
-    count = cut.node_count.shape[1]
-    most = (full.node_count > 0).sum(axis=1).max()
-    assert count % 8 == 0 and most <= count < most + 8 and cut.segments.shape[1] == count
-    np.testing.assert_array_equal(cut.node_count, full.node_count[:, :count])
-    np.testing.assert_array_equal(cut.segments, full.segments[:, :count])
-    np.testing.assert_array_equal(cut.first_hop, full.first_hop)
+def many_alike(count: int = 60):
+    """Videos whose few proposals make trees that share most of their nodes, far fewer than 168."""
+    return make_source((40,) * count, (12,) * count)
+
+
+def test_room_for_nodes_is_one_for_the_whole_run_and_only_cuts_padding():
+    source = many_alike()
+    alone, second_of_two = training_batches(source), training_batches(source, process_index=1, process_count=2)
+    for step in range(0, alone.steps_per_epoch, 7):
+        small, full = alone.batch(step)[1], second_of_two.batch(step)[1]
+        assert small.segments.shape == (4, 32, 3, 2) and full.segments.shape == (2, 168, 3, 2)
+        np.testing.assert_array_equal(small.node_count[2:], full.node_count[:, :32])
+        np.testing.assert_array_equal(small.segments[2:], full.segments[:, :32])
+        np.testing.assert_array_equal(small.first_hop[2:], full.first_hop)
+        assert not full.node_count[:, 32:].any()
+
+
+def test_a_batch_that_needs_more_nodes_than_the_sample_showed_gets_room_for_all(monkeypatch):
+    """The sample is of the first visits alone: here it sees none of the one with many proposals."""
+    source = make_source((40,) * 20, (12,) * 18 + (300, 12))
+    monkeypatch.setattr(batching, "_SAMPLED_DRAWS", 19)
+    batches = training_batches(source)
+    rooms = {bool((indices == 18).any()): batch.segments.shape[1] for indices, batch in map(batches.batch, range(25))}
+    assert rooms == {False: 32, True: 168}
+
+
+@pytest.mark.parametrize(("sampled", "room"), [([5, 27], 32), ([28], 64), ([82, 37], 96), ([111], 128), ([112], 168)])
+def test_usual_nodes(sampled, room):
+    assert usual_nodes(np.array(sampled), 168) == room
+
+
+@given(
+    lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=60).map(np.array),
+    batch_size=st.integers(1, 40),
+    seed=st.integers(0, 9),
+)
+def test_usual_length_holds_half_of_all_batches(lengths, batch_size, seed):
+    usual = usual_length(lengths, batch_size)
+    longest = np.random.default_rng(seed).choice(lengths, (2000, batch_size)).max(axis=1)
+    assert (longest <= usual).mean() > 0.45
+    assert usual == 1 or (longest <= usual // 2).mean() < 0.55
+
+
+def test_one_long_video_makes_only_its_own_batches_long():
+    source = make_source((60,) * 39 + (700,), (12,) * 40)
+    parts = [training_batches(source, process_index=p, process_count=2) for p in (0, 1)]
+    all_short = training_batches(make_source((60,) * 39, (12,) * 39))
+    seen = set()
+    for step in range(50):
+        (left, first), (right, second) = (part.batch(step) for part in parts)
+        length = 1024 if 39 in (*left, *right) else 64
+        seen.add(length)
+        for indices, batch in ((left, first), (right, second)):
+            assert batch.features.shape == (2, length, 4)
+            for row, video in enumerate(indices):
+                count = source.num_snippets[video]
+                np.testing.assert_array_equal(batch.features[row, :count], source.features(video))
+                assert not batch.features[row, count:].any() and batch.num_snippets[row] == count
+        assert all_short.batch(step)[1].features.shape[1] == 64
+    assert seen == {64, 1024}
 
 
 def test_videos_without_ground_truth_are_not_trained_on(source):
@@ -295,9 +354,10 @@ def test_align_is_used_for_training_and_evaluation(source):
     assert set(calls) <= {("v0", 90), ("v1", 40), ("v2", 70)}
 
 
-def test_a_longer_video_makes_one_larger_shape_for_all():
-    source = make_source((90, 300), (60, 30))
-    assert training_batches(source).batch(0)[1].features.shape[1] == 512
+def test_lengths_that_vary_make_one_shape():
+    """A batch of short videos alone is padded as the others are."""
+    source = make_source((30, 40, 90, 100, 110, 120) * 3, (12,) * 18)
+    assert {training_batches(source).batch(step)[1].features.shape for step in range(20)} == {(4, 128, 4)}
 
 
 def test_epoch_order_is_a_keyed_permutation():

@@ -125,7 +125,7 @@ def test_a_finished_run_only_evaluates(finished):
     inputs = TinyInputs()
     train(finished, inputs)
     assert contents(finished, before) == before
-    assert inputs.steps == [0]  # one, for the shapes of the parameters
+    assert inputs.steps == []
     assert_identical(restored(finished), state)
 
 
@@ -204,11 +204,11 @@ def test_refit_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(refitte
     (tmp_path / "selection").mkdir()
     with pytest.raises(Interrupted):
         train(tmp_path, interrupted_at(6, tmp_path / "selection"), refit=True)
-    starts = []
+    refit = []
 
     def change(step, batch):
-        starts.extend([step] if step == 0 else [])
-        if len(starts) == 3 and step == 5:  # an example for the shapes, another of all videos, the refit
+        refit.extend([step] if step == 0 else [])  # the selection goes on from a later step
+        if refit and step == 5:
             raise Interrupted
         return batch
 
@@ -326,6 +326,6 @@ def test_the_step_is_compiled_once_and_scoring_once_a_bucket(tmp_path, monkeypat
     train(tmp_path, TinyInputs(change), parallel=kind)
     listening.clear()
     assert traced == {"compile_step": 1, "compile_scoring": 2}  # validation and the test, of one bucket each
-    first, second, third, evaluated, *later = compiled[2:]  # before them: nothing, and the batch for the shapes
+    first, second, third, evaluated, *later = compiled[1:]  # before them: the first state
     assert first >= 1 and second == third == 0 and evaluated >= 1
     assert not any(later[:-1])  # the last: the test's predictor

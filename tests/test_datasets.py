@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from configs import shoulder as shoulder_config
 from contextloc_jax.errors import InputError
-from input_pipeline import data_report, datasets, shoulder_sessions
+from input_pipeline import data_report, datasets, factories, shoulder_sessions
 from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, example_spec, inputs_key
 from input_pipeline.datasets.shoulder import Shoulder
 from input_pipeline.labels import label_proposals
@@ -171,6 +172,16 @@ def _projection_of(train, training, rows):
     columns = [0, 5, 15]
     solved = [np.linalg.lstsq(standard[features[:, c] > 0], features[features[:, c] > 0, c])[0] for c in columns]
     return columns, np.stack(solved, axis=1)
+
+
+@pytest.mark.parametrize("hold_out", [True, False])
+def test_shoulder_trains_with_batches_of_one_shape(shoulder, hold_out):
+    config = shoulder_config.get_config()
+    data = factories.open_training_data(config, shoulder[1], hold_out)
+    steps = 2 * factories.steps_per_epoch(config, data.train)
+    batches = factories.train_batches(config, data, 0, steps)
+    ((length, nodes),) = {(batch.features.shape[1], batch.segments.shape[1]) for _, batch in batches}
+    assert length == 1024 and nodes < 168
 
 
 def test_prepare_finds_the_finished_dataset_and_its_report(shoulder, capsys):

@@ -165,6 +165,16 @@ def test_train_then_train_again_then_evaluate(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_compiles_its_step_once(tmp_path, data_dir):
+    """As the quickstart trains but for its width; the cache of programs holds every one that was compiled."""
+    settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:], ONE_RUN, "--config.num_epochs=2")
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    process = run_main(*settings, f"--workdir={tmp_path / 'run'}", **cache)
+    assert process.returncode == 0 and "train 30/30" in process.stderr, process.stderr
+    assert len(list((tmp_path / "cache").glob("jit_step-*-cache"))) == 1
+
+
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path, data_dir):
     """SIGKILL at five moments that the test does not choose: during a step, an evaluation or a save."""
     settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:], ONE_RUN,
@@ -198,8 +208,7 @@ def steps(workdir) -> list[str]:
 def test_sigterm_saves_and_the_next_start_ends_as_if_it_never_came(tmp_path, data_dir):
     """Sent while the steps go on; and once before the first step, where there is nothing to save."""
     settings = (SHOULDER, f"--config.data.data_dir={data_dir}", *FEW_STEPS[2:], ONE_RUN,
-                "--config.num_epochs=10", "--config.evaluate_every=10", "--config.visits_per_epoch=2",
-                "--config.sampling.node_multiple=0")  # fmt: skip
+                "--config.num_epochs=10", "--config.evaluate_every=10", "--config.visits_per_epoch=2")  # fmt: skip
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert run_main(*settings, f"--workdir={whole}").returncode == 0
     command = [sys.executable, "main.py", *settings, f"--workdir={stopped}"]

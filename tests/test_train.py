@@ -11,7 +11,7 @@ import pytest
 from contextloc_jax.errors import InputError
 from contextloc_jax.parallel import AXIS, Parallel
 from contextloc_jax.preemption import NO_SIGNAL, Stopped
-from contextloc_jax.train import Schedule, TrainState, initial_state, loss_gradients, train
+from contextloc_jax.train import Schedule, TrainState, initial_state, loss_gradients, smallest_batch, train
 from tests.compiling import quickly_compiled
 from tests.random_videos import largest_difference
 from tests.tiny_runs import SilentWriter
@@ -211,8 +211,11 @@ def test_what_was_saved_before_is_on_disk_when_a_loss_is_not_finite():
 
 
 def test_parameters_are_drawn_from_the_seed():
+    batch = training_batches()[0]
+    smallest = smallest_batch(batch.features.shape[2])  # no other size of a batch counts
     first, again, other = (
-        initial_state(tiny_model("dropout"), OPTIMIZER, training_batches()[0], seed) for seed in (0, 0, 1)
+        initial_state(tiny_model("dropout"), OPTIMIZER, of, seed)
+        for of, seed in ((batch, 0), (smallest, 0), (batch, 1))
     )
     assert first.step == 0 and all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(first))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
