@@ -59,7 +59,7 @@ def find_class_scores(
     if source != ORACLE:
         return read_class_scores(source, video_ids, labels)
     if ground_truth is None:
-        raise InputError("detection.class_scores is 'oracle', but these videos have no annotations; name a file")
+        check_not_oracle(source)
     return oracle_class_scores(ground_truth)
 
 
@@ -71,6 +71,12 @@ def check_class_scores_file(source: str) -> None:
         raise InputError(f"{source}: video-level class scores are 'oracle' or a file, .json or .npy (never a pickle)")
     if not Path(source).is_file():
         raise InputError(f"{source}: there is no such file of video-level class scores; check the path")
+
+
+def check_not_oracle(source: str) -> None:
+    """InputError for a value of detection.class_scores that needs annotations, where there are none."""
+    if source == ORACLE:
+        raise InputError("detection.class_scores is 'oracle', but these videos have no annotations; name a file")
 
 
 def read_class_scores(

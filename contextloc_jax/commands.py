@@ -14,6 +14,7 @@ import jax
 from contextloc_jax import factories, processes, run_config, run_lock
 from contextloc_jax.batch import VideoScores
 from contextloc_jax.checkpoint import WEIGHTS, Checkpoints, Restored, like
+from contextloc_jax.class_scores import check_not_oracle
 from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import find, measure, write_detections, write_results
 from contextloc_jax.parallel import Parallel
@@ -26,7 +27,7 @@ from contextloc_jax.train import train as run_training
 
 def prepare(config, workdir: str, inputs) -> None:
     """Builds the dataset where it is absent."""
-    inputs.prepare_dataset(config, workdir)
+    _prepared(config, workdir, inputs)
 
 
 def train(
@@ -72,7 +73,8 @@ def train(
                 f"best on the held-out videos: epoch {num_epochs}; now so many on all {len(data.train)} training videos"
             )
         fit(workdir, data, num_epochs)
-        evaluate(config, workdir, inputs, "best", strict_restore, stop_signal)
+        checkpoint = _restore(config, workdir, "best", strict_restore)
+        _evaluate(config, workdir, inputs, builder, checkpoint, stop_signal)
 
 
 def _fit(
@@ -128,13 +130,16 @@ def _fit(
     return best.step // steps_per_epoch
 
 
-def evaluate(
-    config, workdir: str, inputs, checkpoint: str, strict_restore: bool = False, stop_signal: StopSignal = NO_SIGNAL
-) -> None:
+def evaluate(config, workdir: str, inputs, checkpoint: str, strict_restore: bool = False) -> None:
     """Restores a checkpoint ('best', 'latest' or a step) and evaluates it on the test split."""
     factories.check_values(config)
-    step, variables, about = _restore(config, workdir, checkpoint, strict_restore)
-    builder = _prepared(config, workdir, inputs)
+    restored = _restore(config, workdir, checkpoint, strict_restore)
+    _evaluate(config, workdir, inputs, _prepared(config, workdir, inputs), restored, NO_SIGNAL)
+
+
+def _evaluate(config, workdir: str, inputs, builder, restored: tuple[int, dict, dict], stop_signal: StopSignal) -> None:
+    """Evaluates what `_restore` returned on the test split of a prepared dataset."""
+    step, variables, about = restored
     source = inputs.open_test_data(config, builder)
     if about["class_names"] not in (None, source.class_names):
         raise InputError(
@@ -156,6 +161,7 @@ def predict(config, workdir: str, inputs, checkpoint: str, strict_restore: bool 
     """Restores a checkpoint and leaves detections.json, detections.csv and report.html of the videos of
     config.data.test_proposals, which need no ground truth."""
     factories.check_values(config)
+    check_not_oracle(config.detection.class_scores)
     step, variables, about = _restore(config, workdir, checkpoint, strict_restore)
     source = inputs.open_test_data(
         config, processes.first_before_others(lambda: inputs.prepare_prediction(config, workdir))

@@ -7,16 +7,18 @@ import time
 class Progress:
     """One line, rewritten on a terminal; in a log, a new line at most every few seconds.
 
-    Only the first process prints when `quiet` is given for the others.
+    Only the first process prints when `quiet` is given for the others. Nothing of a job that took less than
+    `after_seconds`.
     """
 
     LOG_SECONDS = 10.0
 
-    def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False):
+    def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False, after_seconds: float = 0.0):
         self._name, self._total, self._quiet = name, total, quiet
         self._terminal = sys.stderr.isatty()
         self._last_print = 0.0
         self._mark = (time.monotonic(), done)
+        self._silent_until = self._mark[0] + after_seconds
         self.steps_per_second = 0.0
 
     def restart_clock(self, done: int) -> None:
@@ -32,7 +34,9 @@ class Progress:
             self.steps_per_second = latest if not self.steps_per_second else (latest + self.steps_per_second) / 2
         self._mark = (now, done)
         finished = done >= self._total
-        if self._quiet or not (self._terminal or finished or now - self._last_print > self.LOG_SECONDS):
+        if self._quiet or now < self._silent_until:
+            return
+        if not (self._terminal or finished or now - self._last_print > self.LOG_SECONDS):
             return
         self._last_print = now
         left = (self._total - done) / max(self.steps_per_second, 1e-9)

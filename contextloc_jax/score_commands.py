@@ -32,6 +32,7 @@ from contextloc_jax.evaluate import (
 from contextloc_jax.json_file import read_json, write_whole
 from contextloc_jax.matching import check_ground_truth, check_names, check_same_ground_truth
 from contextloc_jax.metrics import find_protocol
+from contextloc_jax.progress import Progress
 from contextloc_jax.score_tables import diagnosis_tables, precision_table, terminal_columns
 
 SCORES, METRICS, DETECTIONS, GROUND_TRUTH = "scores.npz", "metrics.json", "detections.json", "ground_truth.npz"
@@ -64,20 +65,25 @@ def score(workdir: str, detections: str, annotations: str, protocol: str, subset
     reader: input_pipeline.annotations, handed in by main.py.
     """
     find_protocol(protocol)
+    progress = Progress("score", 100, after_seconds=3)  # percent, as a million detections take their time
     report = reader.ReadReport()
     videos = reader.read_annotations(annotations, report)
-    truth = reader.ground_truth(videos, protocol, subset, reader.class_names(videos))
+    truth = reader.ground_truth(videos, protocol, subset, reader.class_names(videos), annotations)
     found = read_detections(detections)
+    progress.update(30)
     check_ground_truth(truth, annotations)
     _check_subset(found, truth, {video.video_id: video.subset for video in videos}, detections)
     check_names(found, truth, detections)
     metrics = assess(found, truth, protocol, content_hash(truth))
+    progress.update(60)
     diagnosis = diagnose(found, truth, protocol)
+    progress.update(80)
     folder = make_workdir(workdir)
     if (folder / DETECTIONS).resolve() != Path(detections).resolve():
         write_activitynet(folder / DETECTIONS, found)
     _save_ground_truth(folder / GROUND_TRUTH, truth)
     write_assessed(folder, found, truth, metrics, diagnosis, f"Scores of {Path(detections).name}", curves={})
+    progress.update(100)
     for line in [*report.lines(), *_doubts(found, truth, metrics)]:
         print(f"note: {line}")
     print(precision_table(metrics), diagnosis_tables(diagnosis), sep="\n\n")

@@ -79,25 +79,31 @@ def class_names(videos: Iterable[VideoAnnotation]) -> list[str]:
 
 
 def select_subset(
-    videos: Sequence[VideoAnnotation], protocol: str = "thumos14", subset: str | None = None
+    videos: Sequence[VideoAnnotation],
+    protocol: str = "thumos14",
+    subset: str | None = None,
+    path: str | os.PathLike = "annotations",
 ) -> list[VideoAnnotation]:
     """The videos of `subset` (any case), by default of what `protocol` evaluates: DEFAULT_SUBSETS.
 
-    All videos where none has a subset and none is asked for. InputError: unknown protocol, no video in the subset.
+    All videos where none has a subset and none is asked for. path: their file, for the messages. InputError: unknown
+    protocol, no video in the subset.
     """
     if protocol not in DEFAULT_SUBSETS:
         raise InputError(f"protocol {excerpt(protocol)} is unknown: expected one of {', '.join(DEFAULT_SUBSETS)}")
     if not any(video.subset for video in videos):
         if subset is not None:
             raise InputError(
-                f"--subset={subset}: the annotations name no subset; leave --subset out to take all videos"
+                f"{path}: no video names a subset, but --subset={subset} asks for one; leave it out to take all videos"
             )
         return list(videos)
     wanted = DEFAULT_SUBSETS[protocol] if subset is None else (subset.lower(),)
     chosen = [video for video in videos if video.subset.lower() in wanted]
     if not chosen:
         present = excerpt(sorted({video.subset for video in videos if video.subset}))
-        raise InputError(f"no annotated video is in subset {' or '.join(wanted)!r}; --subset may be one of {present}")
+        raise InputError(
+            f"{path}: no annotated video is in subset {' or '.join(wanted)!r}; --subset may be one of {present}"
+        )
     return chosen
 
 
@@ -106,20 +112,22 @@ def ground_truth(
     protocol: str = "thumos14",
     subset: str | None = None,
     labels: Sequence[str] | None = None,
+    path: str | os.PathLike = "annotations",
 ) -> GroundTruth:
     """The instances of one subset (see `select_subset`) as evaluation reads them, in seconds.
 
     labels: the class names in index order, by default `class_names` of the subset. duration_seconds is NaN where the
     file does not state it. InputError: an instance whose label is not among `labels`.
     """
-    chosen = select_subset(videos, protocol, subset)
+    chosen = select_subset(videos, protocol, subset, path)
     names = list(class_names(chosen) if labels is None else labels)
     index = {name: position for position, name in enumerate(names)}
     for video in chosen:
         for label in video.labels:
             if label not in index:
                 raise InputError(
-                    f"video {excerpt(video.video_id)}: label {excerpt(label)} is none of the {len(names)} classes"
+                    f"{path}: video {excerpt(video.video_id)}: label {excerpt(label)} is none of the {len(names)}"
+                    " classes"
                 )
     counts = [len(video.labels) for video in chosen]
     return GroundTruth(

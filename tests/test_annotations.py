@@ -144,7 +144,7 @@ def test_ground_truth_refuses_an_unknown_label(tmp_path):
 def test_subset_of_videos_none_of_which_has_one():
     videos = [VideoAnnotation("v", (), np.zeros((0, 2)))]
     assert select_subset(videos) == videos
-    with pytest.raises(InputError, match="--subset=test: the annotations name no subset"):
+    with pytest.raises(InputError, match="annotations: no video names a subset, but --subset=test asks for one"):
         select_subset(videos, subset="test")
 
 

@@ -125,7 +125,7 @@ def test_a_finished_run_only_evaluates(finished):
     inputs = TinyInputs()
     train(finished, inputs)
     assert contents(finished, before) == before
-    assert inputs.steps == []
+    assert inputs.steps == [] and inputs.prepared == [str(finished)]  # whose summary is printed once
     assert_identical(restored(finished), state)
 
 
@@ -288,6 +288,11 @@ def test_scores_hold_every_test_video(finished):
     videos = load_scores(finished / "scores.npz")
     assert [video.video_id for video in videos] == load_ground_truth(finished / "scores.npz").video_ids
     assert [video.video_id for video in videos] == ["test0", "test1"]
+
+
+def test_predict_needs_no_checkpoint_to_refuse_the_oracle(tmp_path):
+    with pytest.raises(InputError, match="'oracle', but these videos have no annotations"):
+        commands.predict(tiny_config(detection__class_scores="oracle"), str(tmp_path), TinyInputs(), "best")
 
 
 def test_prepare_builds_the_dataset(tmp_path):

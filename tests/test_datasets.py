@@ -1,6 +1,11 @@
 """Examples keep a record exactly; a build is found again, keyed by its inputs, and never half there."""
 
 import dataclasses
+import fcntl
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +16,6 @@ from configs import shoulder as shoulder_config
 from contextloc_jax.errors import InputError
 from input_pipeline import data_report, datasets, factories, shoulder_sessions
 from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, example_spec, inputs_key
-from input_pipeline.datasets.shoulder import Shoulder
 from input_pipeline.labels import label_proposals
 from input_pipeline.shoulder_sessions import Composition
 from input_pipeline.video_source import open_split
@@ -211,19 +215,43 @@ def test_prepare_shows_progress_on_stderr(tmp_path, capsys):
     assert "prepare shoulder: 80/80 videos" in capsys.readouterr().err
 
 
-def test_the_process_that_finishes_second_takes_the_dataset_of_the_first(tmp_path, monkeypatch):
-    make_contents, calls = Shoulder.make_contents, []
+PREPARE = (
+    "import sys; from input_pipeline import datasets; from input_pipeline.video_source import open_split; "
+    "builder = datasets.prepare('shoulder', sys.argv[1], feature_width=8); "
+    "print(len(open_split(builder, 'test')), builder.report()['dataset'])"
+)
 
-    def make_contents_slowly(self):
-        calls.append(self)
-        if len(calls) == 1:
-            datasets.prepare("shoulder", tmp_path, feature_width=8)  # as another process would, in the meantime
-        return make_contents(self)
 
-    monkeypatch.setattr(Shoulder, "make_contents", make_contents_slowly)
-    builder = datasets.prepare("shoulder", tmp_path, feature_width=8)
-    assert len(calls) == 2 and len(open_split(builder, "test")) == 24
-    assert not list(Path(builder.data_dir).parent.glob("incomplete*"))
+def test_of_processes_that_prepare_at_once_one_builds_and_the_others_find_it(tmp_path):
+    started = [
+        subprocess.Popen([sys.executable, "-c", PREPARE, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    said = [tuple(stream.decode() for stream in process.communicate()) for process in started]
+    assert [out for out, _ in said] == ["24 shoulder\n"] * 3, said
+    assert sum("80/80 videos" in err for _, err in said) == 1
+    folder = Path(datasets.prepare("shoulder", tmp_path, feature_width=8).data_dir)
+    assert not list(folder.parent.glob("incomplete*")) and not list(folder.glob("*.partial"))
+
+
+def test_a_lock_that_another_process_holds_is_waited_for(tmp_path, capsys):
+    with (tmp_path / "shoulder.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(datasets.prepare, "shoulder", tmp_path, feature_width=8)
+            deadline = time.monotonic() + 60
+            while "another process builds it; waiting" not in (said := capsys.readouterr().err):
+                assert time.monotonic() < deadline and not said
+                time.sleep(0.02)
+            assert not (tmp_path / "shoulder").exists()
+            fcntl.flock(file, fcntl.LOCK_UN)
+            assert len(open_split(waiting.result(), "test")) == 24
+
+
+def test_a_finished_dataset_is_found_where_nothing_can_be_written(shoulder, monkeypatch):
+    data_dir, built = shoulder
+    monkeypatch.setattr(datasets, "_alone", None)
+    assert datasets.prepare("shoulder", data_dir, feature_width=16).data_dir == built.data_dir
 
 
 def test_wrong_inputs_of_prepare_are_one_line(tmp_path, monkeypatch):

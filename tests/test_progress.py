@@ -95,3 +95,15 @@ def test_quiet_prints_nothing_but_measures(clock, capsys):
     progress.update(2)
     progress.note("saved")
     assert lines(capsys) == [] and progress.steps_per_second == pytest.approx(2)
+
+
+def test_a_short_job_prints_nothing(clock, capsys):
+    progress = Progress("score", 100, after_seconds=3)
+    clock(2)
+    progress.update(50)
+    clock(0.5)
+    progress.update(100)
+    assert lines(capsys) == []
+    clock(5)
+    progress.update(100)
+    assert len(lines(capsys)) == 1

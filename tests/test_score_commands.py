@@ -1,11 +1,13 @@
 """Score, compare and fuse: right files and numbers, one line for every mistake, nothing written after one."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +176,23 @@ def test_the_default_subset_follows_the_protocol(tmp_path, files, found):
     score(tmp_path / "thumos", found, annotated, "thumos14", "Validation")
     assert read(tmp_path / "anet" / "metrics.json")["videos"] == NUM_VIDEOS
     refused("'validation'", tmp_path / "no", score, tmp_path / "no", found, annotated, "thumos14")
+
+
+def test_annotations_without_the_evaluated_subset_are_named(tmp_path, files, found):
+    annotated = files("truth.json", database(subset="training"))
+    with pytest.raises(InputError, match=r"truth\.json: no annotated video is in subset .* one of \['training'\]"):
+        score(tmp_path / "run", found, annotated)
+
+
+def test_scoring_for_long_says_how_long(tmp_path, files, found, monkeypatch, capsys):
+    score(tmp_path / "run", found, files("truth.json", database()))
+    assert not capsys.readouterr().err
+    now = itertools.count(1000.0, 10.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    score(tmp_path / "run", found, files("truth.json", database()))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("score 30/100") and lines[0].endswith("0:23 left")
+    assert lines[-1].startswith("score 100/100")
 
 
 def test_detections_of_another_subset_say_so(tmp_path, files, found):

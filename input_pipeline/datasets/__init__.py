@@ -1,9 +1,12 @@
 """The datasets by name. `prepare` builds one where it is not built yet and returns its TFDS builder."""
 
 import contextlib
+import fcntl
 import importlib
 import importlib.util
 import io
+import sys
+from pathlib import Path
 
 from absl import logging
 
@@ -25,7 +28,8 @@ def prepare(name: str, data_dir: str, beam_runner: str = "", **settings):
     beam_runner: the runner of Apache Beam on which datasets of files are built; '': this process.
 
     A second call with the same settings and unchanged input files finds the first one's result. A build that was
-    killed leaves only an `incomplete.*` folder, which is never taken for a dataset.
+    killed leaves only an `incomplete.*` folder, which is never taken for a dataset. Of several processes that start
+    together one builds, under a kernel lock on data_dir/NAME.lock, and the others wait and find it.
     Raises InputError (unknown name, missing inputs, a data_dir that cannot be written).
     """
     if name not in REGISTRY:
@@ -47,13 +51,28 @@ def _built(make_builder, data_dir: str, beam_runner: str, settings: dict):
     import tensorflow_datasets as tfds
 
     builder = make_builder(data_dir, **settings)
-    builder.beam_runner = beam_runner or None
-    try:
+    if builder.info.splits:  # found finished, perhaps where nothing can be written
+        return builder
+    with _alone(Path(data_dir), builder.name):
+        if builder.data_path.exists():  # another process finished it meanwhile
+            return make_builder(data_dir, **settings)
+        builder.beam_runner = beam_runner or None
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_runner=builder.beam_runner))
-    except FileExistsError:  # another process finished the same dataset meanwhile: take that one
-        builder = make_builder(data_dir, **settings)
-        builder.download_and_prepare()
+        builder.report()  # made once, from what was written
     return builder
+
+
+@contextlib.contextmanager
+def _alone(data_dir: Path, name: str):
+    """For as long as its block takes, no other process builds such a dataset there."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / f"{name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"prepare {name}: another process builds it; waiting", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
