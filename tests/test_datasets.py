@@ -231,7 +231,8 @@ def test_of_processes_that_prepare_at_once_one_builds_and_the_others_find_it(tmp
     assert [out for out, _ in said] == ["24 shoulder\n"] * 3, said
     assert sum("80/80 videos" in err for _, err in said) == 1
     folder = Path(datasets.prepare("shoulder", tmp_path, feature_width=8).data_dir)
-    assert not list(folder.parent.glob("incomplete*")) and not list(folder.glob("*.partial"))
+    assert folder.is_dir() and not [path for path in tmp_path.rglob("*") if path.suffix in (".lock", ".partial")]
+    assert not list(folder.parent.glob("incomplete*"))
 
 
 def test_a_lock_that_another_process_holds_is_waited_for(tmp_path, capsys):

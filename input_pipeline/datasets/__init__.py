@@ -5,6 +5,7 @@ import fcntl
 import importlib
 import importlib.util
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -66,13 +67,22 @@ def _built(make_builder, data_dir: str, beam_runner: str, settings: dict):
 def _alone(data_dir: Path, name: str):
     """For as long as its block takes, no other process builds such a dataset there."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / f"{name}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"prepare {name}: another process builds it; waiting", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    path = data_dir / f"{name}.lock"
+    while True:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"prepare {name}: another process builds it; waiting", file=sys.stderr, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(
+                path.stat(), os.fstat(file.fileno())
+            ):  # else its last holder has removed it
+                try:
+                    yield
+                finally:
+                    path.unlink()
+                return
 
 
 @contextlib.contextmanager
