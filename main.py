@@ -13,6 +13,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from contextloc_jax import score_commands  # without jax and TensorFlow
 from contextloc_jax.errors import InputError, refusals_are_one_line
 from contextloc_jax.preemption import Stopped, StopSignal
 
@@ -49,23 +50,18 @@ flags.DEFINE_integer("class_top_k", None, "fuse: classes kept a video, the best 
 
 
 def run(mode: str) -> None:
-    """Imports what the mode needs, and no more, and runs it."""
+    """Imports what takes long where the mode needs it, and runs it."""
     workdir = FLAGS.workdir
     match mode:
         case "score":
-            from contextloc_jax import score_commands
             from input_pipeline import annotations
 
             score_commands.score(
                 workdir, FLAGS.detections, FLAGS.annotations, FLAGS.protocol, FLAGS.subset, annotations
             )
         case "compare":
-            from contextloc_jax import score_commands
-
             score_commands.compare(workdir, FLAGS.runs, FLAGS.protocol)
         case "fuse":
-            from contextloc_jax import score_commands
-
             score_commands.fuse(workdir, FLAGS.streams, FLAGS.protocol, FLAGS.class_scores, FLAGS.class_top_k)
         case "import_torch":
             from contextloc_jax import torch_commands

@@ -4,7 +4,6 @@ That is what makes the pipeline seekable and the same for any number of processe
 position, and every random draw is keyed by (seed, epoch, visit, video id). pipeline.py runs these in parallel.
 """
 
-import math
 import threading
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ import numpy as np
 from contextloc_jax.batch import Batch, Targets, count_centers
 from contextloc_jax.errors import InputError
 from input_pipeline.alignment import binned_snippets, segment_snippets, test_ticks
+from input_pipeline.batch_shapes import bucket_plan, power_of_two, usual_length, usual_nodes
 from input_pipeline.labels import LabelRules, pools
 from input_pipeline.neighbors import draw_neighbors, neighbor_candidates
 from input_pipeline.records import VideoRecord
@@ -29,16 +29,10 @@ from input_pipeline.video_source import VideoSource
 
 TREE_NODES = 21  # a centre, its 4 children and theirs
 _FIRST_HOP = np.array([[row, *range(4 * row + 1, 4 * row + 5)] for row in range(5)])  # positions in a tree
-_SMALLEST_BUCKET = 64
 _SAMPLED_DRAWS = 256
 
 Align = Callable[[np.ndarray, VideoRecord, int], np.ndarray]
 """(ticks [N, 4], record, number of snippets) -> first and last snippet [N, 3, 2]."""
-
-
-def power_of_two(number: int, smallest: int = 1) -> int:
-    """The least power of two that is at least `number` and `smallest`."""
-    return max(smallest, 1 << (max(int(number), 1) - 1).bit_length())
 
 
 def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
@@ -49,17 +43,6 @@ def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
 def align_by_bins() -> Align:
     """Features are rescaled to as many bins as there are snippets: golden anet_units."""
     return lambda ticks, record, num_snippets: binned_snippets(ticks, record.num_frames, num_snippets)
-
-
-def usual_length(num_snippets: np.ndarray, batch_size: int) -> int:
-    """The least power of two that holds every video of a batch, in at least half of all batches; num_snippets [V]."""
-    return power_of_two(np.quantile(num_snippets, 0.5 ** (1 / batch_size), method="inverted_cdf"))
-
-
-def usual_nodes(sampled: np.ndarray, most: int) -> int:
-    """Room for distinct nodes, by how many some draws had: a multiple of 32, or `most` where that saves too little."""
-    room = 32 * math.ceil(1.15 * sampled.max() / 32)
-    return room if room <= 0.8 * most else most
 
 
 def trainable_videos(source: VideoSource) -> np.ndarray:
@@ -228,7 +211,7 @@ class EvaluationBatches:
         self._source, self._seed, self._align = source, seed, align
         self._rows = slice(process_index * videos_per_batch, (process_index + 1) * videos_per_batch)
         self._videos_per_batch = videos_per_batch
-        self._plan = _bucket_plan(source, videos_per_batch * process_count)
+        self._plan = bucket_plan(source, videos_per_batch * process_count)
         self._graphs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -270,22 +253,6 @@ class EvaluationBatches:
                 hops[:, 1:] = draw_neighbors(neighbor_candidates(record.proposals), draws)
             self._graphs[video] = snippets, hops
         return self._graphs[video]
-
-
-def _bucket_plan(source: VideoSource, global_batch: int) -> list[tuple[tuple[int, int], list[int]]]:
-    """[((T, N) of a bucket, videos of one global batch)], smallest bucket first, videos in the source's order."""
-    buckets: dict[tuple[int, int], list[int]] = {}
-    for index, record in enumerate(source.records):
-        shape = (
-            power_of_two(source.num_snippets[index], _SMALLEST_BUCKET),
-            power_of_two(len(record.proposals), _SMALLEST_BUCKET),
-        )
-        buckets.setdefault(shape, []).append(index)
-    return [
-        (shape, videos[first : first + global_batch])
-        for shape, videos in sorted(buckets.items())
-        for first in range(0, len(videos), global_batch)
-    ]
 
 
 def _empty_batch(source: VideoSource, videos: int, num_snippets, num_nodes, num_rows, num_centers) -> Batch:

@@ -11,15 +11,13 @@ from contextloc_jax.batch import count_centers
 from contextloc_jax.errors import InputError
 from input_pipeline import batching
 from input_pipeline.alignment import segment_snippets, test_ticks
+from input_pipeline.batch_shapes import power_of_two, usual_length, usual_nodes
 from input_pipeline.batching import (
     EvaluationBatches,
     TrainingBatches,
     align_by_stride,
     keyed_permutation,
     keyed_uint32,
-    power_of_two,
-    usual_length,
-    usual_nodes,
 )
 from input_pipeline.labels import LabelRules, regression_stats
 from input_pipeline.neighbors import neighbor_candidates

@@ -75,14 +75,20 @@ def _alone(data_dir: Path, name: str):
             except BlockingIOError:
                 print(f"prepare {name}: another process builds it; waiting", file=sys.stderr, flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(
-                path.stat(), os.fstat(file.fileno())
-            ):  # else its last holder has removed it
+            if _is_at(path, file):  # else its last holder has removed it
                 try:
                     yield
                 finally:
                     path.unlink()
                 return
+
+
+def _is_at(path: Path, file) -> bool:
+    """Whether the path still leads to this open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
