@@ -29,7 +29,7 @@ from input_pipeline.timing import Timing
 # tIoU and own-overlap agree that differ by less than this, and by what so many frames change: lists were often
 # computed in seconds and rounded.
 AGREEMENT, AGREEMENT_FRAMES = 0.01, 3
-SLOW_BYTES = 2**23  # of a proposal file that takes some seconds to read
+SLOW_BYTES = 2**24  # of a proposal file that takes more than about two seconds to read
 
 
 class FeatureFiles:
@@ -107,7 +107,7 @@ def read_split(
     guessed: set[str] = set()
     form = proposal_format(proposals)
     if (size := os.path.getsize(proposals)) > SLOW_BYTES:
-        print(f"reading {proposals}: about {size / 2.5e6:.0f} s", file=sys.stderr)
+        print(f"reading {proposals}: about {size / 7e6:.0f} s", file=sys.stderr)
     if form in ("list", "normalized"):
         records = _read_list(proposals, form, len(class_names), annotated, timing, reading)
     else:

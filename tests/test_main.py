@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 
 from contextloc_jax.checkpoint import Checkpoints, digest
 from contextloc_jax.run_lock import locked
-from tests.custom_files import write_dataset
+from tests import damaged_checkpoints
+from tests.custom_files import SMALL, write_dataset
 
 ROOT = Path(__file__).parent.parent
 SHOULDER = "--config=configs/shoulder.py"
@@ -286,3 +288,37 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_used(run_of_two)
     again = run_main(*settings)
     assert again.returncode == 0 and f"renamed to damaged_{newer}" in again.stderr
     assert latest_digest(workdir) == whole
+
+
+@pytest.mark.slow
+def test_whatever_file_of_the_newest_checkpoint_is_damaged_no_number_is_wrong(tmp_path):
+    """Either it is not needed, or the damage is told and the checkpoint before it used."""
+    keys = write_dataset(tmp_path / "files")
+    changes = {f"data.{key}": value for key, value in keys.items()} | SMALL | {"num_epochs": 2}
+    settings = [CUSTOM, *(f"--config.{key}={value}" for key, value in changes.items())]
+    workdir = tmp_path / "run"
+    trained = run_main(*settings, f"--workdir={workdir}", f"--config.data.data_dir={tmp_path / 'data'}")
+    assert trained.returncode == 0, trained.stderr
+    older, newer = sorted(steps(workdir), key=int)
+    flags = (*settings, f"--config.data.data_dir={tmp_path / 'data'}")
+    by_step = {}
+    for step in (older, newer):
+        evaluated = run_main(*flags, f"--workdir={workdir}", "--mode=evaluate", f"--checkpoint={step}")
+        assert evaluated.returncode == 0, evaluated.stderr
+        by_step[step] = {name: (workdir / name).read_bytes().hex() for name in damaged_checkpoints.RESULTS}
+    assert by_step[older] != by_step[newer]
+
+    command = [sys.executable, "-m", "tests.damaged_checkpoints", str(workdir), *flags]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
+    found = [json.loads(line) for line in process.stdout.splitlines()]
+    used = Counter()
+    for case in found:
+        where = f"{case['file']} {case['damage']}: {case['out']} {case['err']}"
+        assert case["code"] == 0 and "Traceback" not in case["out"] + case["err"], where
+        fell_back = f"using checkpoint {older} " in case["err"]
+        assert fell_back == (f"checkpoints/{newer}" in case["err"]), where
+        assert case["damage"] != "whole" or not case["err"], where
+        assert case["results"] == by_step[older if fell_back else newer], where
+        used[case["damage"], fell_back] += 1
+    assert used["whole", False] >= 8 and min(used["deleted", True], used["cut in half", True]) >= 3
