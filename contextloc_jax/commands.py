@@ -20,6 +20,7 @@ from contextloc_jax.evaluate import find, measure, write_detections, write_resul
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
 from contextloc_jax.preemption import NO_SIGNAL, StopSignal
+from contextloc_jax.progress import Progress
 from contextloc_jax.scalar_log import ScalarLog
 from contextloc_jax.train import initial_state, make_train_step, smallest_batch
 from contextloc_jax.train import train as run_training
@@ -191,7 +192,12 @@ def _scores(config, inputs, source, variables: dict, regression_stats, stop_sign
     parallel = Parallel(config.parallel)
     predictor = Predictor(parallel, factories.make_model(config), stop_signal)
     batches = inputs.evaluation_batches(config, source, parallel.num_local_devices, *_this_process())
-    return list(predictor(variables, batches, inputs.video_facts(source), regression_stats))
+    progress = Progress("evaluate", len(source), quiet=not processes.is_first(), after_seconds=5)
+    scores = []
+    for video in predictor(variables, batches, inputs.video_facts(source), regression_stats):
+        scores.append(video)
+        progress.update(len(scores))
+    return scores
 
 
 class Elsewhere:

@@ -12,6 +12,7 @@ class Progress:
     """
 
     LOG_SECONDS = 10.0
+    BURST_SECONDS = 0.2  # what is done within so little time is measured together with what follows
 
     def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False, after_seconds: float = 0.0):
         self._name, self._total, self._quiet = name, total, quiet
@@ -28,11 +29,13 @@ class Progress:
     def update(self, done: int, **values: float) -> None:
         """Shows how far things are; values are shown by name."""
         now = time.monotonic()
-        if done > self._mark[1]:
-            latest = (done - self._mark[1]) / max(now - self._mark[0], 1e-9)
-            # The first measurement includes compilation, so the newest counts as much as all before it.
-            self.steps_per_second = latest if not self.steps_per_second else (latest + self.steps_per_second) / 2
-        self._mark = (now, done)
+        elapsed = now - self._mark[0]
+        if elapsed > self.BURST_SECONDS or not self.steps_per_second:
+            if done > self._mark[1]:
+                latest = (done - self._mark[1]) / max(elapsed, 1e-9)
+                # The first measurement includes compilation, so the newest counts as much as all before it.
+                self.steps_per_second = latest if not self.steps_per_second else (latest + self.steps_per_second) / 2
+            self._mark = (now, done)
         finished = done >= self._total
         if self._quiet or now < self._silent_until:
             return

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections import Counter
 
@@ -14,6 +15,7 @@ from contextloc_jax.checkpoint import Checkpoints
 from contextloc_jax.detection_files import load_ground_truth, load_scores
 from contextloc_jax.errors import InputError
 from contextloc_jax.parallel import Parallel
+from contextloc_jax.progress import Progress
 from contextloc_jax.scalar_log import read_curves
 from tests.tiny_runs import CLASSES, NUM_STEPS, STEPS_PER_EPOCH, TinyInputs, evaluate, tiny_config, train
 
@@ -288,6 +290,13 @@ def test_scores_hold_every_test_video(finished):
     videos = load_scores(finished / "scores.npz")
     assert [video.video_id for video in videos] == load_ground_truth(finished / "scores.npz").video_ids
     assert [video.video_id for video in videos] == ["test0", "test1"]
+
+
+def test_a_long_evaluation_says_how_long(finished, tmp_path, monkeypatch, capsys):
+    shutil.copytree(finished, tmp_path / "run")
+    monkeypatch.setattr(commands, "Progress", lambda *counts, after_seconds, **quiet: Progress(*counts, **quiet))
+    evaluate(tmp_path / "run")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("evaluate 2/2 ")
 
 
 def test_predict_needs_no_checkpoint_to_refuse_the_oracle(tmp_path):

@@ -107,3 +107,12 @@ def test_a_short_job_prints_nothing(clock, capsys):
     clock(5)
     progress.update(100)
     assert len(lines(capsys)) == 1
+
+
+def test_what_comes_in_bursts_is_measured_over_the_pauses_too(clock, capsys):
+    """Eight videos of a batch every two seconds."""
+    progress = Progress("evaluate", 80)
+    for done in range(1, 41):
+        clock(2 if done % 8 == 1 else 1e-4)
+        progress.update(done)
+    assert 3 < progress.steps_per_second < 5
