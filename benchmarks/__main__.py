@@ -1,48 +1,68 @@
-"""Every benchmark in one table, and as JSON where BENCH_JSON names a file: python -m benchmarks (make bench)."""
+"""Every benchmark in one table, and as JSON where BENCH_JSON names a file (make bench).
+
+python -m benchmarks [CASE ...]      single cases; in the file of BENCH_JSON they replace their like
+
+This process imports neither jax nor NumPy: on Linux a child's peak memory counts from its parent's.
+"""
 
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 
-COLUMNS = {
-    "seconds": "seconds",
-    "compile_seconds": "compile s",
-    "useful_gflop": "GFLOP",
-    "matmul_gflop_per_second": "rate",
-    "fraction_of_matmul_rate": "of rate",
-    "videos_per_second": "videos/s",
-    "idle_share": "idle",
+from benchmarks.table import header, row
+from benchmarks.useful_work import SIZES
+
+MODULES = {
+    **dict.fromkeys(SIZES, "model_speed"),
+    **dict.fromkeys(("map_74k", "nms_74k", "map_1m"), "evaluation"),
+    **dict.fromkeys(("train_page_cache", "train_in_memory", "evaluation", "step_loop"), "pipeline"),
+    "startup_shoulder": "startup",
 }
+DATASETS = ("tensorflow", "tensorflow_datasets", "ml_collections")
+NEEDED = {"pipeline": DATASETS, "startup": (*DATASETS, "clu", "seglearn")}
 
 
-def main() -> None:
-    import jax
+def main(cases: list[str]) -> int:
+    """The exit code: 1 where a case failed."""
+    if unknown := [case for case in cases if case not in MODULES]:
+        sys.exit(f"error: no case {unknown[0]!r}; there are {', '.join(MODULES)}")
+    path, failed = os.environ.get("BENCH_JSON"), False
+    results = load(path) if path and cases else {}
+    print("\n".join(header()), flush=True)
+    for case in cases or MODULES:
+        found = measure(case)
+        failed |= "failed" in found
+        if why := found.get("failed") or found.get("skipped"):
+            print(f"{case}: {why}", file=sys.stderr, flush=True)
+            continue
+        results[case] = found
+        print(row(case, found), flush=True)
+        if path:
+            with open(path, "w") as file:
+                json.dump(results, file, indent=2)
+    return int(failed)
 
-    from benchmarks import evaluation, model_speed
 
-    print(f"{jax.default_backend()}: {jax.devices()[0].device_kind}, {os.cpu_count()} cores", flush=True)
-    results = {}
-    print(f"{'case':<24}" + "".join(f"{title:>10}" for title in COLUMNS.values()))
-    for name, size in model_speed.CASES.items():
-        report(results, model_speed.measure({name: size}))
-    report(results, evaluation.measure())
-    if importlib.util.find_spec("tensorflow"):
-        from benchmarks import pipeline
-
-        report(results, pipeline.measure())
-    if path := os.environ.get("BENCH_JSON"):
-        with open(path, "w") as file:
-            json.dump(results, file, indent=2)
-        print(f"wrote {path}")
+def measure(case: str) -> dict:
+    """What a process of its own says of the case; 'skipped' or 'failed', and why, where it has nothing to say."""
+    module = MODULES[case]
+    if missing := [name for name in NEEDED.get(module, ()) if not importlib.util.find_spec(name)]:
+        return {"skipped": f"skipped, {missing[0]} is not installed"}
+    command = [sys.executable, "-m", "benchmarks.child", module, case]
+    child = subprocess.run(command, capture_output=True, text=True)
+    if child.returncode:
+        return {"failed": f"failed with exit code {child.returncode}\n{child.stderr}"}
+    return json.loads(child.stdout.splitlines()[-1])
 
 
-def report(results: dict, found: dict[str, dict[str, float]]) -> None:
-    """Adds the cases to `results` and prints a row for each."""
-    results.update(found)
-    for name, case in found.items():
-        cells = [f"{case[column]:>10.4g}" if column in case else " " * 10 for column in COLUMNS]
-        print(f"{name:<24}" + "".join(cells).rstrip(), flush=True)
+def load(path: str) -> dict:
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        return json.load(file)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

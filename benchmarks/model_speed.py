@@ -1,172 +1,148 @@
-"""Seconds of a training step and of scoring one video, beside the matrix products they cannot do without.
+"""Seconds of a training step and of scoring one video, beside the operations and bytes they cannot do without."""
 
-Videos are drawn here with NumPy, so this runs wherever jax does. Formulas: benchmarks/README.md.
-"""
-
-import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from contextloc_jax.batch import Batch, Targets, count_centers
+from benchmarks.host import median_seconds, peak_gigabytes
+from benchmarks.random_batch import random_batch
+from benchmarks.rates import copy_rate, matmul_rate, on_accelerator
+from benchmarks.useful_work import SCHEDULE_STEPS, SIZES, Size, floor_seconds, moved_bytes, useful_operations
 from contextloc_jax.losses import LossWeights
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.train import initial_state, make_train_step
 
-TREE_NODES, TREE_ROWS = 21, 5
-CENTER_TYPES = (0, 1, 1, 1, 1, 1, 1, 2)  # foreground, six incomplete, background
+
+def measure(case: str) -> dict:
+    """What `measure_case` or `measure_schedule` says of a case of SIZES."""
+    size = SIZES[case]
+    model = ContextLoc(size.classes, dtype=size.dtype)
+    if case != "thumos14_schedule":
+        return measure_case(model, size)
+    if not on_accelerator():
+        return {"skipped": f"{SCHEDULE_STEPS} steps are extrapolated from 200 on an accelerator alone"}
+    return measure_schedule(model, size)
 
 
-class Size(NamedTuple):
-    """videos V, snippets T, nodes M of a video, feature_width D, classes K; `training` or scoring."""
+class Program(NamedTuple):
+    """A step or scoring: lower() to what compiles; run(compiled) computes it once and waits."""
 
-    videos: int
-    snippets: int
-    nodes: int
-    classes: int = 20
-    training: bool = False
-    feature_width: int = 1024
+    lower: Callable[[], Any]
+    run: Callable[[Any], None]
+    moved_bytes: int
 
 
-CASES = {
-    "train_step_b32_t600": Size(32, 600, 168, training=True),
-    "train_step_b32_t1024": Size(32, 1024, 168, training=True),
-    "train_step_activitynet": Size(32, 100, 168, classes=200, training=True),
-    "predict_n200_t600": Size(1, 600, 200),
-    "predict_n800_t600": Size(1, 600, 800),
-    "predict_n2000_t600": Size(1, 600, 2000),
-}
+def measure_case(model: ContextLoc, size: Size, repeats: int = 5) -> dict[str, float]:
+    """Median seconds of a compiled program, its floor, the rates around it, compile time and the peak memory."""
+    program = train_step(model, size) if size.training else scoring(model, size)
+    before = matmul_rate(size.dtype)
+    compiled, compile_seconds = timed_compile(program)
+    program.run(compiled)
+    seconds = median_seconds(lambda: program.run(compiled), repeats)
+    found = {"seconds": seconds, "compile_seconds": compile_seconds, "peak_gigabytes": peak_gigabytes()}
+    if peak := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):
+        found["peak_device_gigabytes"] = peak / 1e9
+    if jax.config.jax_compilation_cache_dir:
+        jax.clear_caches()
+        found["cached_compile_seconds"] = timed_compile(program)[1]
+    rate = (before + matmul_rate(size.dtype)) / 2
+    return found | shares(model, size, seconds, program.moved_bytes, rate)
 
 
-def measure(cases: dict[str, Size] = CASES, repeats: int = 5) -> dict[str, dict[str, float]]:
-    """{case: what measure_case says}."""
-    return {name: measure_case(size, repeats) for name, size in cases.items()}
-
-
-def measure_case(size: Size, repeats: int, model: ContextLoc | None = None) -> dict[str, float]:
-    """Median seconds, compile_seconds, useful_gflop, the rate of products around it, and the share of that rate."""
-    model = ContextLoc(size.classes) if model is None else model
-    run = train_step(model, size) if size.training else scoring(model, size)
-    before = matmul_rate()
-    start = time.perf_counter()
-    run()
-    first = time.perf_counter() - start
-    seconds = median_seconds(run, repeats)
-    rate = (before + matmul_rate()) / 2
-    useful = useful_operations(size, model.context_width, model.graph_width)
+def shares(model: ContextLoc, size: Size, seconds: float, num_bytes: int, rate: float) -> dict[str, float]:
+    """What `seconds` are beside the operations, the bytes and their floor."""
+    useful, bandwidth = useful_operations(size, model.context_width, model.graph_width), copy_rate()
+    floor = floor_seconds(useful, rate, num_bytes, bandwidth)
     return {
-        "seconds": seconds,
-        "compile_seconds": first - seconds,
         "useful_gflop": useful / 1e9,
+        "moved_gigabytes": num_bytes / 1e9,
         "matmul_gflop_per_second": rate / 1e9,
+        "copy_gigabytes_per_second": bandwidth / 1e9,
         "fraction_of_matmul_rate": useful / seconds / rate,
+        "floor_seconds": floor,
+        "fraction_of_floor": floor / seconds,
     }
 
 
-def useful_operations(size: Size, context_width: int = 512, graph_width: int = 512) -> float:
-    """Multiplications and additions of the products of one step, or of scoring one batch (benchmarks/README.md)."""
-    rows, centers = (40, len(CENTER_TYPES)) if size.training else (size.nodes, size.nodes)
-    branch = 2 * context_width  # L-Net's part beside G-Net's
-    projections = (size.nodes * 3 * 3 + 1) * size.feature_width * context_width
-    widths = (branch, 3 * branch)
-    graph = sum(rows * width * graph_width + centers * graph_width * width for width in widths)
-    heads = centers * 2 * (branch * (size.classes + 1) + 3 * branch * 3 * size.classes)
-    per_video = 2 * projections + 3 * (graph + heads) if size.training else projections + graph + heads
-    return 2.0 * size.videos * per_video
+def timed_compile(program: Program) -> tuple[Any, float]:
+    """The compiled program, and the seconds of tracing and compiling it."""
+    start = time.perf_counter()
+    compiled = program.lower().compile()
+    return compiled, time.perf_counter() - start
 
 
-def matmul_rate(width: int = 2048) -> float:
-    """Operations a second of a float32 product of two square matrices."""
-    matrix = jnp.asarray(np.random.RandomState(0).standard_normal((width, width)), jnp.float32)
-    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
-    jax.block_until_ready(product(matrix))
-    return 2 * width**3 / median_seconds(lambda: jax.block_until_ready(product(matrix)), 5)
+def train_step(model: ContextLoc, size: Size) -> Program:
+    """One step after the other on the same batch, which lies on the devices."""
+    parallel, batch, step, state = training(model, size)
+    placed = parallel.shard((batch, no_stop(parallel)))
+    states = [state]
+
+    def run(compiled):
+        states[0], scalars = compiled(states[0], placed)
+        jax.block_until_ready((states[0], scalars))
+
+    return Program(
+        lambda: step.lower(states[0], placed), run, moved_bytes(size, num_bytes(batch), num_bytes(state.params))
+    )
 
 
-def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def scoring(model: ContextLoc, size: Size) -> Program:
+    """Scores of the batch, again and again."""
+    batch = jax.device_put(random_batch(size))
+    variables = jax.jit(model.init)(jax.random.key(0), batch)
+    score = jax.jit(lambda variables, batch: model.apply(variables, batch))
+    return Program(
+        lambda: score.lower(variables, batch),
+        lambda compiled: jax.block_until_ready(compiled(variables, batch)),
+        moved_bytes(size, num_bytes(batch), num_bytes(variables["params"])),
+    )
 
 
-def train_step(model: ContextLoc, size: Size) -> Callable[[], None]:
-    """A function that takes one step and waits for it."""
+def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int = 8) -> dict[str, float]:
+    """Seconds of THUMOS14's whole schedule, from `steps` steps that are each fed another batch from the host's memory.
+
+    As in training, the host sends the next batch while the device computes and waits for scalars a step late.
+    drawn: batches drawn beforehand, given in turn.
+    """
+    parallel, batch, step, state = training(model, size)
+    batches, stop = [batch] + [random_batch(size, seed) for seed in range(1, drawn)], no_stop(parallel)
+
+    def take(steps: int) -> float:
+        nonlocal state
+        pending, start = None, time.perf_counter()
+        for index in range(steps):
+            state, scalars = step(state, parallel.shard((batches[index % drawn], stop)))
+            jax.block_until_ready(pending)
+            pending = scalars
+        jax.block_until_ready((state, pending))
+        return time.perf_counter() - start
+
+    before = matmul_rate(size.dtype)
+    take(2)
+    seconds = take(steps) / steps
+    moved = moved_bytes(size, num_bytes(batch), num_bytes(state.params))
+    rate = (before + matmul_rate(size.dtype)) / 2
+    found = shares(model, size, seconds, moved, rate)
+    return {"seconds": SCHEDULE_STEPS * seconds, "seconds_per_step": seconds, "measured_steps": steps} | found
+
+
+def training(model: ContextLoc, size: Size):
+    """(Parallel, a batch on the host, the step, its first state on the devices)."""
     parallel, batch = Parallel(), random_batch(size)
     rate = learning_rate_schedule(0.01, (15, 30), 0.1, 125)
     optimizer = sgd(rate, 0.9, 5e-4)
     step = parallel.compile_step(make_train_step(model, optimizer, rate, LossWeights(), 0))
-    state = [parallel.replicate(initial_state(model, optimizer, batch, 0))]
-    nobody_stops = np.zeros(parallel.num_local_devices, np.float32)
-    placed = parallel.shard((batch, nobody_stops))
-
-    def run():
-        state[0], scalars = step(state[0], placed)
-        jax.block_until_ready((state[0], scalars))
-
-    return run
+    return parallel, batch, step, parallel.replicate(initial_state(model, optimizer, batch, 0))
 
 
-def scoring(model: ContextLoc, size: Size) -> Callable[[], None]:
-    """A function that scores the batch and waits for it."""
-    batch = jax.device_put(random_batch(size))
-    variables = jax.jit(model.init)(jax.random.key(0), batch)
-    score = jax.jit(lambda variables, batch: model.apply(variables, batch))
-    return lambda: jax.block_until_ready(score(variables, batch))
+def no_stop(parallel: Parallel) -> np.ndarray:
+    return np.zeros(parallel.num_local_devices, np.float32)
 
 
-def random_batch(size: Size, seed: int = 0) -> Batch:
-    """A batch without repeated nodes; actions of 4 to 112 snippets, as long as log-uniform draws make them."""
-    random = np.random.RandomState(seed)
-    shape = size.videos, size.nodes
-    features = np.abs(random.standard_normal((size.videos, size.snippets, size.feature_width))).astype(np.float32)
-    longest = min(112, size.snippets // 2)
-    length = np.exp(random.uniform(np.log(4), np.log(longest), shape)).astype(int)
-    first = (random.uniform(size=shape) * (size.snippets - 1 - length)).astype(int)
-    last, beside = first + length, length // 2
-    pairs = [(np.maximum(first - beside, 0), first), (first, last), (last, last + beside)]
-    segments = np.minimum(np.stack([np.stack(pair, -1) for pair in pairs], -2), size.snippets - 2).astype(np.int32)
-    first_hop, second_hop = training_trees(size.nodes) if size.training else shared_table(random, size.nodes)
-    centers = len(second_hop)
-    return Batch(
-        features=features,
-        num_snippets=np.full(size.videos, size.snippets, np.int32),
-        segments=segments,
-        node_count=np.ones(shape, np.float32),
-        first_hop=np.broadcast_to(first_hop, (size.videos, *first_hop.shape)),
-        second_hop=np.broadcast_to(second_hop, (size.videos, *second_hop.shape)),
-        center_mask=np.ones((size.videos, centers), bool),
-        example_key=np.arange(size.videos, dtype=np.uint32),
-        targets=random_targets(random, size) if size.training else None,
-    )
-
-
-def training_trees(nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Trees of 21 nodes side by side: first hops [5 a tree, 5], second hops [trees, 5]."""
-    rows = [[row, *range(4 * row + 1, 4 * row + 5)] for row in range(TREE_ROWS)]
-    trees = nodes // TREE_NODES
-    first_hop = np.concatenate([np.array(rows) + TREE_NODES * tree for tree in range(trees)])
-    return first_hop.astype(np.int32), np.arange(TREE_ROWS * trees, dtype=np.int32).reshape(trees, TREE_ROWS)
-
-
-def shared_table(random: np.random.RandomState, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every node with four others: the one table that both hops of an evaluation read."""
-    table = np.concatenate([np.arange(nodes)[:, None], random.randint(nodes, size=(nodes, 4))], axis=1)
-    return table.astype(np.int32), table.astype(np.int32)
-
-
-def random_targets(random: np.random.RandomState, size: Size) -> Targets:
-    """Of every video one foreground, six incomplete and one background centre."""
-    shape = size.videos, len(CENTER_TYPES)
-    center_type = np.broadcast_to(np.array(CENTER_TYPES, np.int32), shape)
-    label = np.where(center_type == 2, 0, random.randint(1, size.classes + 1, shape)).astype(np.int32)
-    regression = random.standard_normal((*shape, 2)).astype(np.float32)
-    return Targets(center_type, label, regression, np.tile(count_centers(center_type), (size.videos, 1)))
+def num_bytes(tree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))

@@ -9,10 +9,9 @@ train_in_memory   the same with the features kept in memory (config.data.cache_g
 evaluation        every test video once, read from files; the second pass, so that graphs are known
 step_loop         training steps on this machine's devices; `idle_share` of their time is spent waiting for a batch
 
-python -m benchmarks.pipeline
+The floor of a batch: its features read as they are stored and written as the batch holds them.
 """
 
-import json
 import os
 import tempfile
 import time
@@ -24,6 +23,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import jax
 import numpy as np
 
+from benchmarks.rates import copy_rate
 from configs import synthetic
 from contextloc_jax import factories
 from contextloc_jax.parallel import Parallel
@@ -32,27 +32,26 @@ from input_pipeline import factories as inputs
 from input_pipeline.datasets import prepare
 
 NUM_VIDEOS = 64  # train; 16 test
+STORED_BYTES = 2  # of a feature: configs/synthetic.py stores float16
 
 
-def measure(num_batches: int = 40, num_steps: int = 6) -> dict[str, dict[str, float]]:
-    """{case: {"seconds", "videos_per_second"}}; of step_loop also "idle_share"."""
+def measure(case: str, num_batches: int = 40, num_steps: int = 6) -> dict[str, float]:
+    """Seconds and videos_per_second of a case, of step_loop also idle_share."""
     config = synthetic.get_config()
     config.data.synthetic.train_videos, config.data.synthetic.test_videos = NUM_VIDEOS, NUM_VIDEOS // 4
     config.data.synthetic.shortest_snippets = config.data.synthetic.longest_snippets // 2
+    config.data.cache_gigabytes = 4.0 if case == "train_in_memory" else 0.0
     with tempfile.TemporaryDirectory() as folder:
         builder = prepare("synthetic", folder, **inputs.dataset_settings(config))
-        config.data.cache_gigabytes = 0.0
-        from_files = inputs.open_training_data(config, builder)
-        evaluation = inputs.evaluation_batches(config, inputs.open_test_data(config, builder), videos_per_batch=4)
-        _drain(evaluation)
-        cases = {
-            "train_page_cache": _timed_training(config, from_files, num_batches),
-            "evaluation": _timed(evaluation, NUM_VIDEOS // 4),
-            "step_loop": _step_loop(config, from_files, num_steps),
-        }
-        config.data.cache_gigabytes = 4.0
-        cases["train_in_memory"] = _timed_training(config, inputs.open_training_data(config, builder), num_batches)
-    return cases
+        match case:
+            case "evaluation":
+                batches = inputs.evaluation_batches(config, inputs.open_test_data(config, builder), videos_per_batch=4)
+                _drain(batches)
+                return _timed(batches)
+            case "step_loop":
+                return _step_loop(config, inputs.open_training_data(config, builder), num_steps)
+            case _:
+                return _timed_training(config, inputs.open_training_data(config, builder), num_batches)
 
 
 def _timed_training(config, data, num_batches: int) -> dict[str, float]:
@@ -60,14 +59,25 @@ def _timed_training(config, data, num_batches: int) -> dict[str, float]:
     first = 2 * NUM_VIDEOS // config.batch_size
     batches = iter(inputs.train_batches(config, data, 0, first + num_batches))
     _drain(islice(batches, first))
-    return _timed(batches, num_batches * config.batch_size)
+    return _timed(batches)
 
 
-def _timed(batches, num_videos: int) -> dict[str, float]:
+def _timed(batches) -> dict[str, float]:
+    videos = moved = 0
     start = time.perf_counter()
-    _drain(batches)
+    for indices, batch in batches:
+        videos += np.count_nonzero(indices >= 0)
+        moved += STORED_BYTES * batch.features.size + batch.features.nbytes
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "videos_per_second": num_videos / seconds}
+    rate = copy_rate()
+    return {
+        "seconds": seconds,
+        "videos_per_second": videos / seconds,
+        "moved_gigabytes": moved / 1e9,
+        "copy_gigabytes_per_second": rate / 1e9,
+        "floor_seconds": moved / rate,
+        "fraction_of_floor": moved / rate / seconds,
+    }
 
 
 def _step_loop(config, data, num_steps: int) -> dict[str, float]:
@@ -101,7 +111,3 @@ def _step_loop(config, data, num_steps: int) -> dict[str, float]:
 def _drain(batches) -> None:
     for _ in batches:
         pass
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(), indent=2))

@@ -1,0 +1,27 @@
+"""Measures one case in a process of its own, so that its peak memory is its own: python -m benchmarks.child MODULE CASE
+
+The last line of the output is the result as JSON.
+"""
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+
+from benchmarks.host import peak_gigabytes
+
+
+def main() -> None:
+    module, case = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:  # empty, so that the first compilation is a whole one
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        found = importlib.import_module(f"benchmarks.{module}").measure(case)
+    if "skipped" not in found:
+        found.setdefault("peak_gigabytes", peak_gigabytes())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What this machine's devices reach: matrix products and copies, through jax."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.host import median_seconds
+from contextloc_jax.precision import accumulator
+
+
+def on_accelerator() -> bool:
+    return jax.default_backend() != "cpu"
+
+
+def matmul_rate(dtype: str = "float32") -> float:
+    """Operations a second of a product of two square matrices of `dtype`, summed as the model sums."""
+    width, products = (8192, 10) if on_accelerator() else (2048, 1)
+    matrix = jnp.asarray(np.random.default_rng(0).standard_normal((width, width), np.float32), dtype)
+    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest", preferred_element_type=accumulator(dtype)))
+    jax.block_until_ready(product(matrix))
+
+    def several():  # queued, so that an accelerator never waits for the host
+        jax.block_until_ready([product(matrix) for _ in range(products)])
+
+    return 2 * products * width**3 / median_seconds(several, 5)
+
+
+def copy_rate() -> float:
+    """Bytes read and written a second, adding 1 to a large array in place on all cores: nothing moves bytes faster."""
+    megabytes, passes = (2048, 10) if on_accelerator() else (256, 2)
+    add = jax.jit(lambda a: a + 1, donate_argnums=0)
+    array = jax.block_until_ready(add(jnp.zeros(megabytes * 250_000, jnp.float32)))
+    size, held = array.nbytes, [array]
+
+    def several():
+        for _ in range(passes):
+            held[0] = add(held[0])
+        jax.block_until_ready(held[0])
+
+    return 2 * passes * size / median_seconds(several, 5)

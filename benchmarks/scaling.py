@@ -1,0 +1,75 @@
+"""How scoring one video grows with its proposals N and its snippets T: seconds, and memory as the compiler plans it.
+
+python -m benchmarks.scaling      writes docs/scaling_proposals.svg, docs/scaling_snippets.svg and the section of
+                                  docs/performance.md; about a minute
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+
+from benchmarks.host import median_seconds
+from benchmarks.log_plot import Panel, fitted_power, svg
+from benchmarks.model_speed import scoring
+from benchmarks.table import PAGE, figure, write_section
+from benchmarks.useful_work import Size
+from contextloc_jax.model import ContextLoc
+
+PROPOSALS = [Size(1, 600, nodes) for nodes in (200, 400, 800, 1600, 3200)]
+SNIPPETS = [Size(1, snippets, 400) for snippets in (256, 512, 1024, 2048, 4096)]
+
+
+class Cost(NamedTuple):
+    """Median seconds of scoring one video; bytes of its arguments, scores and everything between, at their peak."""
+
+    seconds: float
+    num_bytes: int
+
+
+def main() -> None:
+    model, lines = ContextLoc(num_classes=20), []
+    for axis, sizes, x in (
+        ("proposals", PROPOSALS, [size.nodes for size in PROPOSALS]),
+        ("snippets", SNIPPETS, [size.snippets for size in SNIPPETS]),
+    ):
+        costs = [cost(model, size) for size in sizes]
+        label = f"{axis} ({'T = 600' if axis == 'proposals' else 'N = 400'})"
+        panels = [
+            Panel("milliseconds a video", label, x, [1e3 * found.seconds for found in costs]),
+            Panel("megabytes a video", label, x, [found.num_bytes / 1e6 for found in costs]),
+        ]
+        (PAGE.parent / f"scaling_{axis}.svg").write_text(svg(panels))
+        lines += [*section(label, axis, panels), ""]
+        print("\n".join(lines[-6:]), flush=True)
+    write_section(PAGE, "scaling", lines[:-1])
+
+
+def cost(model: ContextLoc, size: Size, repeats: int = 5) -> Cost:
+    """Memory is exact, what the compiled program holds; its parameters, which do not grow, are left out."""
+    program = scoring(model, size)
+    compiled = program.lower().compile()
+    program.run(compiled)
+    plan = compiled.memory_analysis()
+    parameters = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(compiled.args_info[0][0]))
+    held = plan.argument_size_in_bytes - parameters + plan.output_size_in_bytes + plan.temp_size_in_bytes
+    return Cost(median_seconds(lambda: program.run(compiled), repeats), held)
+
+
+def section(label: str, axis: str, panels: list[Panel]) -> list[str]:
+    """The image and the table of one axis."""
+    names = [f"{value:g}" for value in panels[0].x]
+    lines = [
+        f"![Seconds and memory of scoring one video by its {axis}](scaling_{axis}.svg)",
+        "",
+        f"| {label} | {' | '.join(names)} | exponent |",
+        "|---|" + "---:|" * (len(names) + 1),
+    ]
+    for panel in panels:
+        values = " | ".join(figure(value) for value in panel.y)
+        lines.append(f"| {panel.title} | {values} | {fitted_power(panel.x, panel.y)[0]:.2f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
