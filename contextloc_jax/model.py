@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from contextloc_jax.batch import Batch, Scores
-from contextloc_jax.context_nets import ContextProjection, Retrieved, retrieve
+from contextloc_jax.context_nets import ContextProjection, retrieve_all
 from contextloc_jax.initializers import head_kernel
 from contextloc_jax.normalization import BatchNorm, Moments, moments
 from contextloc_jax.proposal_nets import PGCN, Linear, NonLocal, dropout, no_relations
@@ -97,12 +97,8 @@ class ContextLoc(nn.Module):
         """z of the start, action and end segment of every node: [V, M, 3, F], or [V, M, 1, F] without boundaries."""
         segments = batch.segments if self.boundary_segments else batch.segments[:, :, ACTION : ACTION + 1]
         videos, nodes, per_node, _ = segments.shape
-        # Video by video: intermediates of one video stay in cache (measured 2.3 times as fast as vmap on 2 cores).
-        found: Retrieved = jax.lax.map(
-            lambda video: retrieve(*video, dtype=self.dtype),
-            (batch.features, batch.num_snippets, segments.reshape(videos, nodes * per_node, 2)),
-        )
-        found = jax.lax.stop_gradient(found)
+        segments = segments.reshape(videos, nodes * per_node, 2)
+        found = jax.lax.stop_gradient(retrieve_all(batch.features, batch.num_snippets, segments, self.dtype))
         parts = []
         if self.local_context or self.global_context:
             parts.append(self.l_net(found.query, found.local if self.local_context else None))

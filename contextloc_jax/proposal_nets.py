@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from contextloc_jax.initializers import uniform_by_width
-from contextloc_jax.precision import accumulator, matmul
+from contextloc_jax.precision import accumulator, project
 
 
 class Linear(nn.Module):
@@ -23,7 +23,7 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         stored = accumulator(self.dtype)
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.width), stored)
-        return matmul(x, kernel, self.dtype) + self.param("bias", self.bias_init, (self.width,), stored)
+        return project(x, kernel, self.dtype) + self.param("bias", self.bias_init, (self.width,), stored)
 
 
 def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
@@ -73,7 +73,10 @@ def edge_weights(neighbors: jax.Array) -> jax.Array:
 
     relu(cosine with the node), once for the node itself and 1/4 per child; rows are not normalised.
     """
-    return nn.relu(cosine(neighbors[..., :1, :], neighbors)) * jnp.array([1, 0.25, 0.25, 0.25, 0.25])
+    # As products: XLA's loops for sums of products over gathered rows take five times as long on a CPU.
+    products = jnp.einsum("...f,...kf->...k", neighbors[..., 0, :], neighbors)
+    squares = jnp.einsum("...kf,...kf->...k", neighbors, neighbors)
+    return nn.relu(cosine(products, squares[..., :1] * squares)) * jnp.array([1, 0.25, 0.25, 0.25, 0.25])
 
 
 class NonLocal(nn.Module):
@@ -120,8 +123,7 @@ def take_rows(x: jax.Array, indices: jax.Array) -> jax.Array:
     return jax.vmap(lambda rows, index: rows[index])(x, indices)
 
 
-def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Cosine along the last axis; 0 where a vector is zero (the authors' code: NaN)."""
-    squared = jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1)
-    positive = squared > 0
-    return jnp.where(positive, jnp.sum(a * b, axis=-1) * jax.lax.rsqrt(jnp.where(positive, squared, 1)), 0)
+def cosine(product: jax.Array, squared_norms: jax.Array) -> jax.Array:
+    """a.b and |a|^2 |b|^2 -> cosine; 0 where a vector is zero (the authors' code: NaN)."""
+    positive = squared_norms > 0
+    return jnp.where(positive, product * jax.lax.rsqrt(jnp.where(positive, squared_norms, 1)), 0)
