@@ -15,6 +15,7 @@ from ml_collections import config_flags
 
 from contextloc_jax import score_commands  # without jax and TensorFlow
 from contextloc_jax.errors import InputError, refusals_are_one_line
+from contextloc_jax.host_memory import keep_freed_memory
 from contextloc_jax.preemption import Stopped, StopSignal
 
 FLAGS = flags.FLAGS
@@ -78,6 +79,7 @@ def run(mode: str) -> None:
 def run_on_dataset(mode: str, config, workdir: str) -> None:
     """The modes that read a dataset by its configuration, and therefore import TensorFlow and jax."""
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
+    keep_freed_memory()
     stop_signal = StopSignal() if mode == "train" else None  # before the imports, which take seconds
     from contextloc_jax import commands, processes
     from input_pipeline import factories as inputs

@@ -1,5 +1,7 @@
 """Retrieval and the projections of L-Net and G-Net against the NumPy reference."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -41,6 +43,28 @@ def test_range_max_of_every_range(rows):
     ranges = [(first, last) for first in range(rows) for last in range(first, rows)]
     found = jax.jit(range_max)(values, *np.array(ranges, np.int32).T)
     assert np.array_equal(found, [values[first : last + 1].max(axis=0) for first, last in ranges])
+
+
+def test_range_max_across_blocks():
+    random = np.random.default_rng(0)
+    values = random.standard_normal((203, 3)).astype(np.float32)
+    first, last = np.sort(random.integers(0, 203, (2, 2000)), axis=0).astype(np.int32)
+    found = jax.jit(range_max)(values, first, last)
+    assert np.array_equal(found, [values[a : b + 1].max(axis=0) for a, b in zip(first, last, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("snippets", "count", "longest"), [(600, 504, 40), (600, 61, 599), (129, 100, 8), (1500, 30, 1)]
+)
+def test_windows_change_nothing(snippets, count, longest):
+    """Also where some segments are as long as the video, single, reversed, or the last group is not full."""
+    random = np.random.default_rng(snippets)
+    features = random_features(random, snippets, "signed")
+    first = random.integers(0, snippets - 1, count)
+    last = np.minimum(first + random.integers(-2, longest + 1, count), snippets - 2)
+    arguments = features, np.int32(snippets - 1), np.stack([first, last], axis=1).astype(np.int32)
+    found, expected = (jax.jit(partial(retrieve, windowed=w))(*arguments) for w in (True, False))
+    assert largest_difference(found, expected) < 2e-6
 
 
 @properties
