@@ -10,10 +10,12 @@ import sys
 import tempfile
 
 from benchmarks.host import peak_gigabytes
+from contextloc_jax.host_memory import keep_freed_memory
 
 
 def main() -> None:
     module, case = sys.argv[1:]
+    keep_freed_memory()  # as main.py does
     with tempfile.TemporaryDirectory() as folder:  # empty, so that the first compilation is a whole one
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

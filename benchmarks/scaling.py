@@ -14,6 +14,7 @@ from benchmarks.log_plot import Panel, fitted_power, svg
 from benchmarks.model_speed import scoring
 from benchmarks.table import PAGE, figure, write_section
 from benchmarks.useful_work import Size
+from contextloc_jax.host_memory import keep_freed_memory
 from contextloc_jax.model import ContextLoc
 
 PROPOSALS = [Size(1, 600, nodes) for nodes in (200, 400, 800, 1600, 3200)]
@@ -28,6 +29,7 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
+    keep_freed_memory()  # as main.py does
     model, lines = ContextLoc(num_classes=20), []
     for axis, sizes, x in (
         ("proposals", PROPOSALS, [size.nodes for size in PROPOSALS]),
