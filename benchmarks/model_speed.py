@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any, NamedTuple
 
 import jax
@@ -37,20 +38,22 @@ class Program(NamedTuple):
     moved_bytes: int
 
 
-def measure_case(model: ContextLoc, size: Size, repeats: int = 5) -> dict[str, float]:
-    """Median seconds of a compiled program, its floor, the rates around it, compile time and the peak memory."""
+def measure_case(model: ContextLoc, size: Size, repeats: int = 9) -> dict[str, float]:
+    """Median seconds of a compiled program, its floor, the rates beside it, compile time and the peak memory."""
     program = train_step(model, size) if size.training else scoring(model, size)
-    before = matmul_rate(size.dtype)
     compiled, compile_seconds = timed_compile(program)
     program.run(compiled)
-    seconds = median_seconds(lambda: program.run(compiled), repeats)
+    every, rates = [], []
+    for _ in range(repeats):  # in turn: what else runs on the machine slows either
+        rates.append(matmul_rate(size.dtype))
+        every.append(median_seconds(lambda: program.run(compiled), 1))
+    seconds, rate = median(every), median(rates)
     found = {"seconds": seconds, "compile_seconds": compile_seconds, "peak_gigabytes": peak_gigabytes()}
     if peak := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):
         found["peak_device_gigabytes"] = peak / 1e9
     if jax.config.jax_compilation_cache_dir:
         jax.clear_caches()
         found["cached_compile_seconds"] = timed_compile(program)[1]
-    rate = (before + matmul_rate(size.dtype)) / 2
     return found | shares(model, size, seconds, program.moved_bytes, rate)
 
 
