@@ -5,12 +5,9 @@ nms_74k  NMS of 74,000 detections in 213 videos and 20 classes
 map_1m   mAP of 1,000,000 detections in 200 classes, 10 thresholds (ActivityNet's size)
 """
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 
-from benchmarks.host import host_copy_rate
+from benchmarks.host import beside_copying, host_copy_rate, seconds_of
 from contextloc_jax.batch import Detections, GroundTruth
 from contextloc_jax.metrics import evaluate
 from contextloc_jax.suppression import nms
@@ -24,19 +21,12 @@ def measure(case: str) -> dict[str, float]:
     detections, ground_truth = random_problem(**(ACTIVITYNET if case == "map_1m" else THUMOS14))
     if case == "nms_74k":
         groups = detections.video * len(detections.labels) + detections.label
-        seconds = _best_seconds(lambda: nms(detections.segments, detections.scores, groups, 0.35), 5)
+        seconds = min(seconds_of(lambda: nms(detections.segments, detections.scores, groups, 0.35)) for _ in range(5))
     else:
         protocol, repeats = ("activitynet", 2) if case == "map_1m" else ("thumos14", 5)
-        seconds = _best_seconds(lambda: evaluate(detections, ground_truth, protocol), repeats)
+        seconds = min(seconds_of(lambda: evaluate(detections, ground_truth, protocol)) for _ in range(repeats))
     moved = sum(getattr(column, "nbytes", 0) for column in (*detections, *ground_truth))
-    rate = host_copy_rate()
-    return {
-        "seconds": seconds,
-        "moved_gigabytes": moved / 1e9,
-        "copy_gigabytes_per_second": rate / 1e9,
-        "floor_seconds": moved / rate,
-        "fraction_of_floor": moved / rate / seconds,
-    }
+    return beside_copying(seconds, moved, host_copy_rate())
 
 
 def random_problem(
@@ -62,12 +52,3 @@ def random_problem(
 def _segments(random: np.random.RandomState, duration: np.ndarray, longest: float) -> np.ndarray:
     start = random.uniform(0, 1, len(duration)) * duration
     return np.stack([start, start + random.uniform(1, longest, len(duration))], axis=1)
-
-
-def _best_seconds(function: Callable[[], object], times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)

@@ -9,13 +9,14 @@ from collections.abc import Callable
 import numpy as np
 
 
+def seconds_of(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return statistics.median(seconds_of(run) for _ in range(repeats))
 
 
 def peak_gigabytes(who: int = resource.RUSAGE_SELF) -> float:
@@ -28,3 +29,14 @@ def host_copy_rate(megabytes: int = 256) -> float:
     """Bytes read and written a second by one core that adds 1 to an array in place."""
     array = np.zeros(megabytes * 250_000, np.float32)
     return 2 * array.nbytes / median_seconds(lambda: np.add(array, 1, out=array), 5)
+
+
+def beside_copying(seconds: float, moved_bytes: float, copy_rate: float) -> dict[str, float]:
+    """`seconds` of a case whose floor is to move its bytes, at copy_rate bytes a second."""
+    return {
+        "seconds": seconds,
+        "moved_gigabytes": moved_bytes / 1e9,
+        "copy_gigabytes_per_second": copy_rate / 1e9,
+        "floor_seconds": moved_bytes / copy_rate,
+        "fraction_of_floor": moved_bytes / copy_rate / seconds,
+    }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.host import median_seconds, peak_gigabytes
+from benchmarks.host import peak_gigabytes, seconds_of
 from benchmarks.random_batch import random_batch
 from benchmarks.rates import copy_rate, matmul_rate, on_accelerator
 from benchmarks.useful_work import SCHEDULE_STEPS, SIZES, Size, floor_seconds, moved_bytes, useful_operations
@@ -46,7 +46,7 @@ def measure_case(model: ContextLoc, size: Size, repeats: int = 9) -> dict[str, f
     every, rates = [], []
     for _ in range(repeats):  # in turn: what else runs on the machine slows either
         rates.append(matmul_rate(size.dtype))
-        every.append(median_seconds(lambda: program.run(compiled), 1))
+        every.append(seconds_of(lambda: program.run(compiled)))
     seconds, rate = median(every), median(rates)
     found = {"seconds": seconds, "compile_seconds": compile_seconds, "peak_gigabytes": peak_gigabytes()}
     if peak := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):

@@ -23,6 +23,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import jax
 import numpy as np
 
+from benchmarks.host import beside_copying
 from benchmarks.rates import copy_rate
 from configs import synthetic
 from contextloc_jax import factories
@@ -69,15 +70,7 @@ def _timed(batches) -> dict[str, float]:
         videos += np.count_nonzero(indices >= 0)
         moved += STORED_BYTES * batch.features.size + batch.features.nbytes
     seconds = time.perf_counter() - start
-    rate = copy_rate()
-    return {
-        "seconds": seconds,
-        "videos_per_second": videos / seconds,
-        "moved_gigabytes": moved / 1e9,
-        "copy_gigabytes_per_second": rate / 1e9,
-        "floor_seconds": moved / rate,
-        "fraction_of_floor": moved / rate / seconds,
-    }
+    return beside_copying(seconds, moved, copy_rate()) | {"videos_per_second": videos / seconds}
 
 
 def _step_loop(config, data, num_steps: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.host import median_seconds
-from contextloc_jax.precision import accumulator
+from contextloc_jax.precision import matmul
 
 
 def on_accelerator() -> bool:
@@ -16,13 +16,17 @@ def matmul_rate(dtype: str = "float32") -> float:
     """Operations a second of a product of two square matrices of `dtype`, summed as the model sums."""
     width, products = (8192, 10) if on_accelerator() else (2048, 1)
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((width, width), np.float32), dtype)
-    product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest", preferred_element_type=accumulator(dtype)))
-    jax.block_until_ready(product(matrix))
+    jax.block_until_ready(_square(matrix))
 
     def several():  # queued, so that an accelerator never waits for the host
-        jax.block_until_ready([product(matrix) for _ in range(products)])
+        jax.block_until_ready([_square(matrix) for _ in range(products)])
 
     return 2 * products * width**3 / median_seconds(several, 5)
+
+
+@jax.jit
+def _square(matrix: jax.Array) -> jax.Array:
+    return matmul(matrix, matrix, matrix.dtype)
 
 
 def copy_rate() -> float:

@@ -19,11 +19,11 @@ ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 300
 
 
-def measure(case: str, runs: int = 3, more_flags: tuple[str, ...] = ()) -> dict[str, float]:
+def measure(case: str, runs: int = 3) -> dict[str, float]:
     """Runs main.py in processes of its own, each in a new workdir, and ends each after its first step."""
     del case
     with tempfile.TemporaryDirectory() as folder:
-        first, *others = [seconds_to_first_step(Path(folder), f"run{run}", more_flags) for run in range(runs + 1)]
+        first, *others = [seconds_to_first_step(Path(folder), f"run{run}") for run in range(runs + 1)]
     return {
         "seconds": statistics.median(others),
         "first_seconds": first,
@@ -31,12 +31,12 @@ def measure(case: str, runs: int = 3, more_flags: tuple[str, ...] = ()) -> dict[
     }
 
 
-def seconds_to_first_step(folder: Path, name: str, more_flags: tuple[str, ...] = ()) -> float:
+def seconds_to_first_step(folder: Path, name: str) -> float:
     """Until the scalars of step 1 are logged: folder/tfds and folder/cache hold what runs have in common."""
     workdir = folder / name
     logged = [workdir / "scalars.jsonl", workdir / "selection" / "scalars.jsonl"]  # the latter with config.refit
     flags = ["--config=configs/shoulder.py", f"--workdir={workdir}", f"--config.data.data_dir={folder / 'tfds'}"]
-    command = [sys.executable, "main.py", *flags, "--config.log_every=1", *more_flags]
+    command = [sys.executable, "main.py", *flags, "--config.log_every=1"]
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
     environment.pop("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", None)
     start = time.perf_counter()
