@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import cycle, islice, repeat
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from benchmarks.host import peak_gigabytes, seconds_of
 from benchmarks.random_batch import random_batch
 from benchmarks.rates import copy_rate, matmul_rate, on_accelerator
 from benchmarks.useful_work import SCHEDULE_STEPS, SIZES, Size, floor_seconds, moved_bytes, useful_operations
+from contextloc_jax.lookahead import one_ahead, retrieved
 from contextloc_jax.losses import LossWeights
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
@@ -31,9 +33,9 @@ def measure(case: str) -> dict:
 
 
 class Program(NamedTuple):
-    """A step or scoring: lower() to what compiles; run(compiled) computes it once and waits."""
+    """A step or scoring: run(compile()) computes it once and waits."""
 
-    lower: Callable[[], Any]
+    compile: Callable[[], Any]
     run: Callable[[Any], None]
     moved_bytes: int
 
@@ -75,23 +77,29 @@ def shares(model: ContextLoc, size: Size, seconds: float, num_bytes: int, rate: 
 def timed_compile(program: Program) -> tuple[Any, float]:
     """The compiled program, and the seconds of tracing and compiling it."""
     start = time.perf_counter()
-    compiled = program.lower().compile()
+    compiled = program.compile()
     return compiled, time.perf_counter() - start
 
 
 def train_step(model: ContextLoc, size: Size) -> Program:
-    """One step after the other on the same batch, which lies on the devices."""
+    """One step after the other on the same batch, which lies on the devices; as in training, every step runs beside
+    the retrieval for the next one."""
     parallel, batch, step, state = training(model, size)
-    placed = parallel.shard((batch, no_stop(parallel)))
+    placed, stop = parallel.shard((batch, no_stop(parallel)))
+    retrieve = parallel.compile_retrieval(model.retrieve)
     states = [state]
 
+    def compile():
+        retrieved_shapes = jax.eval_shape(retrieve, placed)
+        compiled = step.lower(states[0], (retrieved_shapes, stop)).compile()
+        return one_ahead(retrieve.lower(placed).compile(), repeat(placed)), compiled
+
     def run(compiled):
-        states[0], scalars = compiled(states[0], placed)
+        batches, compiled_step = compiled
+        states[0], scalars = compiled_step(states[0], (next(batches), stop))
         jax.block_until_ready((states[0], scalars))
 
-    return Program(
-        lambda: step.lower(states[0], placed), run, moved_bytes(size, num_bytes(batch), num_bytes(state.params))
-    )
+    return Program(compile, run, moved_bytes(size, num_bytes(batch), num_bytes(state.params)))
 
 
 def scoring(model: ContextLoc, size: Size) -> Program:
@@ -100,7 +108,7 @@ def scoring(model: ContextLoc, size: Size) -> Program:
     variables = jax.jit(model.init)(jax.random.key(0), batch)
     score = jax.jit(lambda variables, batch: model.apply(variables, batch))
     return Program(
-        lambda: score.lower(variables, batch),
+        lambda: score.lower(variables, batch).compile(),
         lambda compiled: jax.block_until_ready(compiled(variables, batch)),
         moved_bytes(size, num_bytes(batch), num_bytes(variables["params"])),
     )
@@ -113,21 +121,18 @@ def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int
     drawn: batches drawn beforehand, given in turn.
     """
     parallel, batch, step, state = training(model, size)
-    batches, stop = [batch] + [random_batch(size, seed) for seed in range(1, drawn)], no_stop(parallel)
-
-    def take(steps: int) -> float:
-        nonlocal state
-        pending, start = None, time.perf_counter()
-        for index in range(steps):
-            state, scalars = step(state, parallel.shard((batches[index % drawn], stop)))
-            jax.block_until_ready(pending)
-            pending = scalars
-        jax.block_until_ready((state, pending))
-        return time.perf_counter() - start
-
+    batches = [batch] + [random_batch(size, seed) for seed in range(1, drawn)]
+    stop, pending = parallel.shard(no_stop(parallel)), None
     before = matmul_rate(size.dtype)
-    take(2)
-    seconds = take(steps) / steps
+    for index, (_, placed) in enumerate(retrieved(parallel, model, islice(cycle(enumerate(batches)), 2 + steps))):
+        if index == 2:  # all is compiled
+            jax.block_until_ready(state)
+            start = time.perf_counter()
+        state, scalars = step(state, (placed, stop))
+        jax.block_until_ready(pending)
+        pending = scalars
+    jax.block_until_ready(state)
+    seconds = (time.perf_counter() - start) / steps
     moved = moved_bytes(size, num_bytes(batch), num_bytes(state.params))
     rate = (before + matmul_rate(size.dtype)) / 2
     found = shares(model, size, seconds, moved, rate)

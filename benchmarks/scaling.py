@@ -50,7 +50,7 @@ def main() -> None:
 def cost(model: ContextLoc, size: Size, repeats: int = 5) -> Cost:
     """Memory is exact, what the compiled program holds; its parameters, which do not grow, are left out."""
     program = scoring(model, size)
-    compiled = program.lower().compile()
+    compiled = program.compile()
     program.run(compiled)
     plan = compiled.memory_analysis()
     parameters = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(compiled.args_info[0][0]))

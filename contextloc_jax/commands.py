@@ -17,6 +17,7 @@ from contextloc_jax.checkpoint import WEIGHTS, Checkpoints, Restored, like
 from contextloc_jax.class_scores import check_not_oracle
 from contextloc_jax.errors import InputError
 from contextloc_jax.evaluate import find, measure, write_detections, write_results
+from contextloc_jax.lookahead import retrieved
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
 from contextloc_jax.preemption import NO_SIGNAL, StopSignal
@@ -106,27 +107,30 @@ def _fit(
         _say(f"resuming at step {found.step} of {schedule.num_steps}")
     is_measured = data.validation is None or found is None or found.about["metric"] is not None
     if state.step < schedule.num_steps or not is_measured:
-        run_training(
-            parallel=parallel,
-            step_function=make_train_step(
-                model, optimizer, learning_rate, weights, config.seed, config.gradient_accumulation
-            ),
-            state=state,
-            is_measured=is_measured,
-            batches=inputs.train_batches(config, data, int(state.step), schedule.num_steps, *_this_process()),
-            describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
-            schedule=schedule,
-            writer=ScalarLog(workdir, int(state.step), make_writer(workdir)) if processes.is_first() else Elsewhere(),
-            evaluate=_validation(config, inputs, data, parallel, model, stop_signal),
-            checkpoints=checkpoints,
-            about={
-                "config": flat_config,
-                "regression_stats": data.regression_stats.tolist(),
-                "class_names": data.train.class_names,
-            },
-            stop_signal=stop_signal,
-            profile_dir=os.path.join(workdir, "profile") if config.profile else None,
-        )
+        writer = ScalarLog(workdir, int(state.step), make_writer(workdir)) if processes.is_first() else Elsewhere()
+        read = inputs.train_batches(config, data, int(state.step), schedule.num_steps, *_this_process())
+        with contextlib.closing(retrieved(parallel, model, read)) as batches:
+            run_training(
+                parallel=parallel,
+                step_function=make_train_step(
+                    model, optimizer, learning_rate, weights, config.seed, config.gradient_accumulation
+                ),
+                state=state,
+                is_measured=is_measured,
+                batches=batches,
+                describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
+                schedule=schedule,
+                writer=writer,
+                evaluate=_validation(config, inputs, data, parallel, model, stop_signal),
+                checkpoints=checkpoints,
+                about={
+                    "config": flat_config,
+                    "regression_stats": data.regression_stats.tolist(),
+                    "class_names": data.train.class_names,
+                },
+                stop_signal=stop_signal,
+                profile_dir=os.path.join(workdir, "profile") if config.profile else None,
+            )
     best = processes.from_first(lambda: Checkpoints(workdir).restore("best", WEIGHTS, strict_restore))
     return best.step // steps_per_epoch
 

@@ -111,7 +111,7 @@ def by_windows(function, snippets, first: jax.Array, last: jax.Array, queries: j
     if len(sizes) == 1 or groups == 1:
         return function(snippets, first, last, queries)
 
-    order = jnp.argsort(first)
+    order = jnp.argsort(first + last)  # by their middles: windows are narrower than by their starts
     order = jnp.pad(order, (0, groups * group_size - count), mode="edge").reshape(groups, group_size)
     grouped_first, grouped_last = first[order], last[order]
     low, high = jnp.min(grouped_first, axis=1), jnp.max(grouped_last, axis=1)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from contextloc_jax.batch import Batch, Scores
-from contextloc_jax.context_nets import ContextProjection, retrieve_all
+from contextloc_jax.context_nets import ContextProjection, Retrieved, retrieve_all
 from contextloc_jax.initializers import head_kernel
 from contextloc_jax.normalization import BatchNorm, Moments, moments
 from contextloc_jax.proposal_nets import PGCN, Linear, NonLocal, dropout, no_relations
@@ -95,10 +95,8 @@ class ContextLoc(nn.Module):
 
     def segment_features(self, batch: Batch) -> jax.Array:
         """z of the start, action and end segment of every node: [V, M, 3, F], or [V, M, 1, F] without boundaries."""
-        segments = batch.segments if self.boundary_segments else batch.segments[:, :, ACTION : ACTION + 1]
-        videos, nodes, per_node, _ = segments.shape
-        segments = segments.reshape(videos, nodes * per_node, 2)
-        found = jax.lax.stop_gradient(retrieve_all(batch.features, batch.num_snippets, segments, self.dtype))
+        videos, nodes = batch.node_count.shape
+        found = self.retrieve(batch).features
         parts = []
         if self.local_context or self.global_context:
             parts.append(self.l_net(found.query, found.local if self.local_context else None))
@@ -106,7 +104,19 @@ class ContextLoc(nn.Module):
             video = self.g_net(found.video[:, None], found.adapted if self.adaptation else None)
             parts.append(jnp.broadcast_to(video, parts[0].shape))
         feature = jnp.concatenate(parts, axis=-1) if parts else found.query
-        return feature.reshape(videos, nodes, per_node, -1)
+        return feature.reshape(videos, nodes, -1, feature.shape[-1])
+
+    @nn.nowrap
+    def retrieve(self, batch: Batch) -> Batch:
+        """The batch with what L-Net and G-Net retrieve of its features in their place; it needs no parameters, so
+        that it can be done ahead of a step. A batch of which this is done already is returned as it is."""
+        if isinstance(batch.features, Retrieved):
+            return batch
+        segments = batch.segments if self.boundary_segments else batch.segments[:, :, ACTION : ACTION + 1]
+        segments = segments.reshape(len(segments), -1, 2)
+        with jax.default_matmul_precision("highest"):
+            found = retrieve_all(batch.features, batch.num_snippets, segments, self.dtype)
+        return batch._replace(features=jax.lax.stop_gradient(found))
 
     def branch_features(self, segment_features: jax.Array, node_count: jax.Array, train: bool):
         """The activity feature A [V, M, F] and the completeness feature C [V, M, S F], normalised."""

@@ -83,6 +83,12 @@ class Parallel:
         mapped = jax.shard_map(step, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P()))
         return jax.jit(mapped, donate_argnums=0)
 
+    def compile_retrieval(self, retrieve: Callable) -> Callable:
+        """retrieve(batch) -> batch, per device, compiled."""
+        if self.kind == "pmap":
+            return jax.pmap(retrieve, axis_name=AXIS)
+        return jax.jit(jax.shard_map(retrieve, mesh=self.mesh, in_specs=P(AXIS), out_specs=P(AXIS)))
+
     def compile_scoring(self, score: Callable) -> Callable:
         """score(variables, batch) -> rows, per device, compiled."""
         if self.kind == "pmap":

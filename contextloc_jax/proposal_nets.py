@@ -53,7 +53,11 @@ class PGCN(nn.Module):
     def __call__(self, x, first_hop, second_hop, node_mask, dropout_keys):
         """x [V, M, F], first_hop [V, R, 5], second_hop [V, C, 5] -> [V, C, 2F]. node_mask is not needed."""
         del node_mask
-        neighbors = take_rows(x, first_hop)  # [V, R, 5, F]
+        # Read together: the gradients of two readings would be added up in another pass over all of x.
+        children, centers = first_hop.reshape(len(x), -1), center_rows(first_hop, second_hop)
+        read = take_rows(x, jnp.concatenate([children, centers], axis=1))
+        neighbors, center = jnp.split(read, [children.shape[1]], axis=1)
+        neighbors = neighbors.reshape(*first_hop.shape, -1)  # [V, R, 5, F]
         weights = edge_weights(neighbors)
 
         def linear(width, name):
@@ -62,10 +66,10 @@ class PGCN(nn.Module):
 
         hidden = nn.relu(linear(self.width, "first")(jnp.einsum("vrk,vrkf->vrf", weights, neighbors)))
         hidden = dropout(hidden, self.dropout_rate, dropout_keys)
-        center_rows = second_hop[..., :1]  # the second layer weighs a centre's children as its first row did
-        summed = jnp.einsum("vck,vckh->vch", take_rows(weights, center_rows)[..., 0, :], take_rows(hidden, second_hop))
+        center_weights = take_rows(weights, second_hop[..., 0])  # of a centre's children, as in the first layer
+        summed = jnp.einsum("vck,vckh->vch", center_weights, take_rows(hidden, second_hop))
         output = linear(x.shape[-1], "second")(summed)
-        return jnp.concatenate([output, center_features(x, first_hop, second_hop)], axis=-1)
+        return jnp.concatenate([output, center], axis=-1)
 
 
 def edge_weights(neighbors: jax.Array) -> jax.Array:
@@ -114,8 +118,12 @@ def no_relations(x, first_hop, second_hop, node_mask, dropout_keys):
 
 def center_features(x: jax.Array, first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:
     """Input features of the centres: [V, M, F] -> [V, C, F]."""
-    rows = jnp.take_along_axis(first_hop[..., 0], second_hop[..., 0], axis=1)
-    return take_rows(x, rows)
+    return take_rows(x, center_rows(first_hop, second_hop))
+
+
+def center_rows(first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:
+    """Node indices of the centres [V, C]."""
+    return jnp.take_along_axis(first_hop[..., 0], second_hop[..., 0], axis=1)
 
 
 def take_rows(x: jax.Array, indices: jax.Array) -> jax.Array:

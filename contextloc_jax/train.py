@@ -194,7 +194,7 @@ def train(
 
     Args:
       is_measured: False where `state` was saved without the validation mAP that is due, by a run that was stopped.
-      batches: this process's rows of every batch from state.step on, with the indices of their videos.
+      batches: every batch from state.step on, on the devices, with the indices of this process's videos.
       describe: video indices -> the names to print when their loss is not finite.
       evaluate: variables -> validation mAP (None where there is no validation split); raises Stopped where asked to.
       about: what every checkpoint carries beside its arrays.
@@ -228,7 +228,7 @@ def train(
         for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
             trace.before(step)
             stop = np.full(parallel.num_local_devices, stop_signal.requested, np.float32)
-            state, scalars = compiled(state, parallel.shard((batch, stop)))
+            state, scalars = compiled(state, (batch, parallel.shard(stop)))
             trace.after(step, state)
             stops = pending is not None and _check_finite(*pending, describe)["stop"] > 0
             pending = step, scalars, videos

@@ -334,12 +334,13 @@ def test_the_step_is_compiled_once_and_scoring_once_a_bucket(tmp_path, monkeypat
         return batch
 
     jax.monitoring.register_event_duration_secs_listener(note)
-    for name in ("compile_step", "compile_scoring"):
+    for name in ("compile_retrieval", "compile_step", "compile_scoring"):
         monkeypatch.setattr(Parallel, name, counted(name, getattr(Parallel, name)))
     compiled.append(0)
     train(tmp_path, TinyInputs(change), parallel=kind)
     listening.clear()
-    assert traced == {"compile_step": 1, "compile_scoring": 2}  # validation and the test, of one bucket each
-    first, second, third, evaluated, *later = compiled[1:]  # before them: the first state
-    assert first >= 1 and second == third == 0 and evaluated >= 1
-    assert not any(later[:-1])  # the last: the test's predictor
+    # Validation and the test are of one bucket each.
+    assert traced == {"compile_retrieval": 1, "compile_step": 1, "compile_scoring": 2}
+    first, second, third, *evaluated = compiled[1:7]  # before them: the first state; batches are read one ahead
+    assert first + second >= 2 and third == 0 and sum(evaluated) >= 1
+    assert not any(compiled[7:-1])  # the last: the test's predictor

@@ -97,6 +97,20 @@ def test_gradients_are_the_slopes_of_the_reference(name):
     assert_gradients(slow, variables["params"], gradients)
 
 
+@pytest.mark.parametrize("name", ["contextloc", "no boundary segments", "P-GCN"])
+@pytest.mark.parametrize("train", [True, False])
+def test_retrieval_may_be_done_beforehand(name, train):
+    rng = np.random.default_rng(5)
+    batch = padded_batch([full_video(rng), full_video(rng)], dtype=np.float32)
+    model = model_of(name, "float32")
+    ahead = jax.jit(model.retrieve)(batch)
+    assert model.retrieve(ahead) is ahead
+    expected, found = score(name, batch, train, "float32"), score(name, ahead, train, "float32")
+    assert largest_difference(found[0], expected[0]) < 1e-5
+    if found[1]:
+        assert largest_difference(found[1], expected[1]) < 1e-6
+
+
 # Dropout
 
 

@@ -96,13 +96,14 @@ def run_loop(
         evaluated.append(float(variables["params"]["total"]))
         return metric
 
-    state = TrainState(np.int32(first_step), {"total": np.float32(0)}, {}, ())
+    state, parallel = TrainState(np.int32(first_step), {"total": np.float32(0)}, {}, ()), Parallel()
+    batches = batches or numbered_batches(first_step, num_steps, spoil)
     last = train(
-        parallel=Parallel(),
+        parallel=parallel,
         step_function=step_function,
         state=state,
         is_measured=is_measured,
-        batches=batches or numbered_batches(first_step, num_steps, spoil),
+        batches=((videos, parallel.shard(batch)) for videos, batch in batches),
         describe=lambda videos: ", ".join(f"video {index}" for index in videos),
         schedule=Schedule(num_steps, log_every, evaluate_every),
         writer=writer,

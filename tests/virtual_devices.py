@@ -15,6 +15,7 @@ import numpy as np
 
 from contextloc_jax import processes
 from contextloc_jax.factories import make_loss_weights, make_model, make_optimizer
+from contextloc_jax.lookahead import retrieved
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.parallel import Parallel
 from contextloc_jax.predict import Predictor
@@ -77,12 +78,13 @@ def compiled_step(name: str, kind: str, accumulation: int = 1):
 
 def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
     """Scalars of every step and the last state, by name."""
-    parallel, history = Parallel(kind), []
+    parallel, history, program = Parallel(kind), [], None
     state = parallel.replicate(first_state("float64" if name == "float64" else "dropout"))
-    step, inputs = compiled_step(name, kind), parallel.shard((training_batches()[0], no_stop(parallel)))
-    program = step.lower(state, inputs).compile().as_text()
-    for batch in training_batches()[: STEPS[name]]:
-        state, scalars = step(state, parallel.shard((batch, no_stop(parallel))))
+    step, stop = compiled_step(name, kind), parallel.shard(no_stop(parallel))
+    numbered = enumerate(training_batches()[: STEPS[name]])
+    for _, batch in retrieved(parallel, tiny_model(name), numbered):
+        program = program or step.lower(state, (batch, stop)).compile().as_text()
+        state, scalars = step(state, (batch, stop))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
     found = {key: np.array([scalars[key] for scalars in history]) for key in history[0]}
     leaves = jax.tree.leaves_with_path(parallel.to_host(state))
@@ -128,8 +130,11 @@ def run_evaluation(kind: str) -> dict[str, np.ndarray]:
 def run(case: str) -> dict[str, np.ndarray]:
     """One of CASES, by '<case>: <name>'."""
     name, kind = case.rsplit(" ", 1)
-    with jax.enable_x64(name == "float64"):
+    jax.config.update("jax_enable_x64", name == "float64")  # in all threads
+    try:
         found = run_evaluation(kind) if name == "evaluation" else run_steps(name, kind)
+    finally:
+        jax.config.update("jax_enable_x64", False)
     return {f"{case}: {key}": value for key, value in found.items()}
 
 
