@@ -25,7 +25,7 @@ def retrieved(
 
     def of(item):
         videos, batch = item
-        return videos, jax.block_until_ready(retrieve(parallel.shard(batch)))
+        return videos, retrieve(parallel.shard(batch))
 
     return one_ahead(of, batches) if jax.process_count() == 1 else (of(item) for item in batches)
 

@@ -53,11 +53,7 @@ class PGCN(nn.Module):
     def __call__(self, x, first_hop, second_hop, node_mask, dropout_keys):
         """x [V, M, F], first_hop [V, R, 5], second_hop [V, C, 5] -> [V, C, 2F]. node_mask is not needed."""
         del node_mask
-        # Read together: the gradients of two readings would be added up in another pass over all of x.
-        children, centers = first_hop.reshape(len(x), -1), center_rows(first_hop, second_hop)
-        read = take_rows(x, jnp.concatenate([children, centers], axis=1))
-        neighbors, center = jnp.split(read, [children.shape[1]], axis=1)
-        neighbors = neighbors.reshape(*first_hop.shape, -1)  # [V, R, 5, F]
+        neighbors, center = take_rows_twice(x, first_hop, center_rows(first_hop, second_hop))  # [V, R, 5, F], [V, C, F]
         weights = edge_weights(neighbors)
 
         def linear(width, name):
@@ -129,6 +125,28 @@ def center_rows(first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:
 def take_rows(x: jax.Array, indices: jax.Array) -> jax.Array:
     """x [V, M, ...] at indices [V, ...] of its second axis, video by video."""
     return jax.vmap(lambda rows, index: rows[index])(x, indices)
+
+
+@jax.custom_vjp
+def take_rows_twice(x: jax.Array, indices: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`take_rows` at either; their gradients are scattered together and not added up in another pass over all of x."""
+    return take_rows(x, indices), take_rows(x, others)
+
+
+def _take_forward(x, indices, others):
+    return take_rows_twice(x, indices, others), (x, indices, others)
+
+
+def _take_backward(inputs, gradients):
+    def joined(*parts, shape=()):
+        return jnp.concatenate([part.reshape(len(part), -1, *shape) for part in parts], axis=1)
+
+    x, *indices = inputs
+    _, scatter = jax.vjp(lambda x: take_rows(x, joined(*indices)), x)
+    return *scatter(joined(*gradients, shape=x.shape[2:])), None, None
+
+
+take_rows_twice.defvjp(_take_forward, _take_backward)
 
 
 def cosine(product: jax.Array, squared_norms: jax.Array) -> jax.Array:
