@@ -7,7 +7,7 @@ train_page_cache  batches of training whose features are read from the dataset's
                   operating system's page cache)
 train_in_memory   the same with the features kept in memory (config.data.cache_gigabytes)
 evaluation        every test video once, read from files; the second pass, so that graphs are known
-step_loop         training steps on this machine's devices; `idle_share` of their time is spent waiting for a batch
+step_loop         training steps on this machine's devices; for `idle_share` of their time retrieval waits for a batch
 
 The floor of a batch: its features read as they are stored and written as the batch holds them.
 """
@@ -75,12 +75,13 @@ def _timed(batches) -> dict[str, float]:
 
 
 def _step_loop(config, data, num_steps: int) -> dict[str, float]:
-    """Steps after the first one, which compiles. Waiting: from asking for a batch to having it."""
+    """Steps after the first one, which compiles, each beside the retrieval for the next. Waiting: from asking for a
+    batch to having it."""
     waits = []
 
     def batches():
-        source = iter(inputs.train_batches(config, data, 0, num_steps + 1))
-        for _ in range(num_steps + 1):
+        source = iter(inputs.train_batches(config, data, 0, num_steps + 2))
+        for _ in range(num_steps + 2):
             asked = time.perf_counter()
             item = next(source)
             waits.append(time.perf_counter() - asked)
@@ -94,16 +95,17 @@ def _step_loop(config, data, num_steps: int) -> dict[str, float]:
     first = smallest_batch(data.train.feature_width)
     state = parallel.replicate(initial_state(model, optimizer, first, config.seed))
     stop = parallel.shard(np.zeros(parallel.num_local_devices, np.float32))
-    start = None
-    for _, batch in retrieved(parallel, model, batches()):
-        state, _ = step(state, (batch, stop))
+    placed = retrieved(parallel, model, batches())
+    for index in range(num_steps + 1):
+        state, _ = step(state, (next(placed)[1], stop))
         jax.block_until_ready(state)
-        start = start or time.perf_counter()
+        if index == 0:
+            start = time.perf_counter()
     seconds = time.perf_counter() - start
     return {
         "seconds": seconds,
         "videos_per_second": num_steps * config.batch_size / seconds,
-        "idle_share": sum(waits[1:]) / seconds,
+        "idle_share": sum(waits[2:]) / seconds,
     }
 
 

@@ -106,7 +106,8 @@ def loss_gradients(
 def accumulated_gradients(
     model: ContextLoc, weights: LossWeights, state: TrainState, batch: Batch, dropout_keys, num_videos: int, parts: int
 ):
-    """`loss_gradients` of equal parts of the batch, one after the other: the same sums in the memory of one part.
+    """`loss_gradients` of equal parts of the batch, one after the other: the same sums with the activations of one
+    part in memory.
 
     BatchNorm normalises every part by itself, and its running statistics see all of them in turn.
     """

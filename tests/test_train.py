@@ -241,8 +241,8 @@ def dropout_keys(seed=SEED, step=0, example_keys=None):
 def test_accumulated_parts_are_the_whole_where_batch_norm_allows(name, parts):
     """Losses, gradient and new parameters; with BatchNorm each part is normalised by itself."""
     parallel = Parallel()
-    inputs = parallel.shard((training_batches()[0], no_stop(parallel)))
-    before = first_state(name)
+    placed, stop = parallel.shard((training_batches()[0], no_stop(parallel)))
+    inputs, before = (parallel.compile_retrieval(tiny_model(name).retrieve)(placed), stop), first_state(name)
     found = [
         parallel.to_host(compiled_step(name, "shard_map", accumulation)(parallel.replicate(before), inputs))
         for accumulation in (1, parts)
