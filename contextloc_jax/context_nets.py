@@ -63,12 +63,12 @@ def retrieve(
       dtype: type the matrix products read; they accumulate in float32.
       windowed: multiply segments with the snippets around them (`by_windows`) instead of with all.
     """
-    present = jnp.arange(len(features))[:, None] < num_snippets
-    features = jnp.where(present, features, 0).astype(accumulator(dtype))
+    rows = jnp.minimum(jnp.arange(len(features)), num_snippets - 1)  # in place of padding the last snippet again
+    features = features[rows].astype(accumulator(dtype))
     first, last = segments[:, 0], jnp.maximum(segments[:, 0], segments[:, 1])
     multiple = (last > first)[:, None]
     query = range_max(features, first, last)
-    video = jnp.max(jnp.where(present, features, -jnp.inf), axis=0)
+    video = jnp.max(features, axis=0)
     unit_query, unit_video = unit(query), unit(video)
     norms = norm(features)
     to_video = nn.relu(matmul(features, unit_video, dtype)) / norms
