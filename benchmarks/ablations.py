@@ -1,16 +1,13 @@
 """Runs every row of configs/ablations.py with several seeds and writes the table docs/ablations.md.
 
-A run that finished is not run again, so the sweep can be stopped and started. Usage:
 python -m benchmarks.ablations --workdir=runs/ablations --seeds=0,1,2
 """
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
+from benchmarks.trained_runs import metrics_of, seed_list
 from configs.ablations import ROWS
 
 COLUMNS = ("0.3", "0.5", "0.7", "average")
@@ -19,24 +16,17 @@ COLUMNS = ("0.3", "0.5", "0.7", "average")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", default="runs/ablations")
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seeds", type=seed_list, default="0,1,2")
     parser.add_argument("--output", default="docs/ablations.md")
     arguments = parser.parse_args()
-    seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    results = {name: [run(name, seed, Path(arguments.workdir) / f"{name}_{seed}") for seed in seeds] for name in ROWS}
-    Path(arguments.output).write_text(table(results, seeds))
+    results = {name: [run(name, seed, Path(arguments.workdir)) for seed in arguments.seeds] for name in ROWS}
+    Path(arguments.output).write_text(table(results, arguments.seeds))
     print(f"wrote {arguments.output}")
 
 
 def run(name: str, seed: int, workdir: Path) -> dict:
-    """metrics.json of one row and seed; trained first where it is not there."""
-    metrics = workdir / "metrics.json"
-    if not metrics.exists():
-        print(f"{name}, seed {seed}", flush=True)
-        data_dir = workdir.parent / "tfds"
-        flags = [f"--config=configs/ablations.py:{name}", f"--workdir={workdir}", f"--config.seed={seed}"]
-        subprocess.run([sys.executable, "main.py", *flags, f"--config.data.data_dir={data_dir}"], check=True)
-    return json.loads(metrics.read_text())
+    """The metrics of one row and seed."""
+    return metrics_of(workdir / f"{name}_{seed}", f"--config=configs/ablations.py:{name}", f"--config.seed={seed}")
 
 
 def table(results: dict[str, list[dict]], seeds: list[int]) -> str:

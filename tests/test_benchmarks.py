@@ -10,8 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.bfloat16 import table as bfloat16_table
 from benchmarks.log_plot import Panel, fitted_power, svg
 from benchmarks.table import header, row, write_section
+from benchmarks.trained_runs import metrics_of
 from tests.test_imports import reachable
 
 ROOT = Path(__file__).parent.parent
@@ -88,6 +90,21 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path):
     assert page.read_text() == "before\n<!-- table -->\nnew\nrows\n<!-- end of table -->\nafter\n"
     with pytest.raises(SystemExit, match="no section"):
         write_section(page, "absent", [])
+
+
+def test_a_finished_run_is_not_run_again_and_one_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "metrics.json").write_text('{"average_mAP": 0.5}')
+    assert metrics_of(tmp_path, "--config=configs/no_such.py") == {"average_mAP": 0.5}
+    with pytest.raises(SystemExit, match=r"the run in .*new failed"):
+        metrics_of(tmp_path / "new", "--config=configs/no_such.py")
+
+
+def test_differences_to_float32_are_of_pairs():
+    lines = bfloat16_table({0: (80.0, 80.25, 81.0), 1: (70.0, 69.75, 70.5), 2: (60.0, 60.0, 60.0)})
+    assert lines[2] == "| 0 | 80.00 | 80.25 | 81.00 |"
+    assert lines[-2:] == ["| mean | 70.00 | 70.00 | 70.50 |", "| mean difference |  | +0.00 ± 0.14 | +0.50 ± 0.29 |"]
+    assert bfloat16_table({0: (80.0, 80.25, 81.0)})[-1] == "| mean difference |  | +0.25 | +1.00 |"
 
 
 @pytest.mark.slow
