@@ -5,11 +5,13 @@ python -m benchmarks.scaling      writes docs/scaling_proposals.svg, docs/scalin
 """
 
 import math
+import statistics
+from functools import partial
 from typing import NamedTuple
 
 import jax
 
-from benchmarks.host import median_seconds
+from benchmarks.host import seconds_of
 from benchmarks.log_plot import Panel, fitted_power, svg
 from benchmarks.model_speed import scoring
 from benchmarks.table import PAGE, figure, write_section
@@ -35,7 +37,7 @@ def main() -> None:
         ("proposals", PROPOSALS, [size.nodes for size in PROPOSALS]),
         ("snippets", SNIPPETS, [size.snippets for size in SNIPPETS]),
     ):
-        costs = [cost(model, size) for size in sizes]
+        costs = costs_of(model, sizes)
         label = f"{axis} ({'T = 600' if axis == 'proposals' else 'N = 400'})"
         panels = [
             Panel("milliseconds a video", label, x, [1e3 * found.seconds for found in costs]),
@@ -47,15 +49,23 @@ def main() -> None:
     write_section(PAGE, "scaling", lines[:-1])
 
 
-def cost(model: ContextLoc, size: Size, repeats: int = 5) -> Cost:
-    """Memory is exact, what the compiled program holds; its parameters, which do not grow, are left out."""
-    program = scoring(model, size)
-    compiled = program.compile()
-    program.run(compiled)
+def costs_of(model: ContextLoc, sizes: list[Size], rounds: int = 9) -> list[Cost]:
+    """Every size in turn, round by round, so that what else a server does for some seconds falls on all sizes."""
+    programs = [scoring(model, size) for size in sizes]
+    compiled = [program.compile() for program in programs]
+    runs = [partial(program.run, executable) for program, executable in zip(programs, compiled, strict=True)]
+    for run in runs:
+        run()
+    seconds = [[seconds_of(run) for run in runs] for _ in range(rounds)]
+    medians = map(statistics.median, zip(*seconds, strict=True))
+    return [Cost(median, held_bytes(executable)) for median, executable in zip(medians, compiled, strict=True)]
+
+
+def held_bytes(compiled) -> int:
+    """Exact, what the compiled program holds; its parameters, which do not grow, are left out."""
     plan = compiled.memory_analysis()
     parameters = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(compiled.args_info[0][0]))
-    held = plan.argument_size_in_bytes - parameters + plan.output_size_in_bytes + plan.temp_size_in_bytes
-    return Cost(median_seconds(lambda: program.run(compiled), repeats), held)
+    return plan.argument_size_in_bytes - parameters + plan.output_size_in_bytes + plan.temp_size_in_bytes
 
 
 def section(label: str, axis: str, panels: list[Panel]) -> list[str]:
