@@ -40,11 +40,12 @@ class Program(NamedTuple):
     moved_bytes: int
 
 
-def measure_case(model: ContextLoc, size: Size, repeats: int = 9) -> dict[str, float]:
+def measure_case(model: ContextLoc, size: Size, repeats: int = 15) -> dict[str, float]:
     """Median seconds of a compiled program, its floor, the rates beside it, compile time and the peak memory."""
     program = train_step(model, size) if size.training else scoring(model, size)
     compiled, compile_seconds = timed_compile(program)
-    program.run(compiled)
+    for _ in range(3):  # the first steps touch memory for the first time
+        program.run(compiled)
     every, rates = [], []
     for _ in range(repeats):  # in turn: what else runs on the machine slows either
         rates.append(matmul_rate(size.dtype))

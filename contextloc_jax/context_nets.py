@@ -17,9 +17,9 @@ from contextloc_jax.initializers import uniform_by_width
 from contextloc_jax.precision import accumulator, matmul, project
 
 NORM_FLOOR = 1e-6  # torch's cosine similarity: norms below this count as this
-SMALLEST_WINDOW = 64  # snippets
-GROUP_SPAN = 32  # snippets in which about as many segments start as share a window
-SMALLEST_GROUP = 24  # segments
+WINDOWS = [size << power for power in range(24) for size in (64, 96)]  # snippets
+GROUP_SPAN = 20  # snippets in which about as many segments start as share a window
+SMALLEST_GROUP = 16  # segments
 MAXIMA_BLOCK = 8  # snippets, a power of two
 
 
@@ -101,11 +101,11 @@ def by_windows(function, snippets, first: jax.Array, last: jax.Array, queries: j
     """function(snippets, first, last, queries), a group of neighbouring segments at a time on the snippets around it.
 
     snippets: a tree of [T, ...]; first, last [N] and queries [N, ...]; the function returns a tuple of [2, N, ...].
-    A group's window is the smallest power of two that holds its segments, so the work grows with N x window
-    instead of N x T.
+    A group's window is the smallest power of two, or 1.5 of one, that holds its segments, so the work grows with
+    N x window instead of N x T.
     """
     rows, count = len(jax.tree.leaves(snippets)[0]), len(first)
-    sizes = [size for power in range(32) if (size := SMALLEST_WINDOW << power) < rows] + [rows]
+    sizes = [size for size in WINDOWS if size < rows] + [rows]
     group_size = max(SMALLEST_GROUP, -(-count * GROUP_SPAN // rows))
     groups = -(-count // group_size)
     if len(sizes) == 1 or groups == 1:
