@@ -16,9 +16,7 @@ def matmul(a: jax.Array, b: jax.Array, dtype) -> jax.Array:
     # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
     return jnp.matmul(a.astype(dtype), b.astype(dtype), precision="highest", preferred_element_type=accumulator(dtype))
 
-
 LARGE = 1 << 22  # numbers; fewer fit into a processor's cache
-
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def project(x: jax.Array, kernel: jax.Array, dtype) -> jax.Array:
