@@ -16,27 +16,18 @@ def matmul(a: jax.Array, b: jax.Array, dtype) -> jax.Array:
     # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
     return jnp.matmul(a.astype(dtype), b.astype(dtype), precision="highest", preferred_element_type=accumulator(dtype))
 
-LARGE = 1 << 22  # numbers; fewer fit into a processor's cache
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def project(x: jax.Array, kernel: jax.Array, dtype) -> jax.Array:
-    """`matmul` of rows x [V, ..., D] and a kernel [D, H], whose gradient is (dz^T x)^T.
+    """`matmul` of rows x [..., D] and a kernel [D, H], whose gradient is (dz^T x)^T.
 
     jax's own, x^T dz, is the same sum but takes 1.13 times as long on a CPU; the barrier keeps XLA from going back.
     """
-    return _project(x, kernel, dtype)[0]
+    return matmul(x, kernel, dtype)
 
 
 def _project(x, kernel, dtype):
-    def one_by_one(x, kernel):  # a video's rows stay in the processor's cache
-        return jax.lax.map(lambda rows: matmul(rows, kernel, dtype), x)
-
-    def together(x, kernel):
-        return matmul(x, kernel, dtype)
-
-    if x.size < LARGE:
-        return together(x, kernel), (x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=one_by_one, default=together), (x, kernel)
+    return matmul(x, kernel, dtype), (x, kernel)
 
 
 def _gradients(dtype, inputs, dz):
