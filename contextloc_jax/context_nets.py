@@ -5,7 +5,7 @@ Retrieval has no parameters and its inputs are data, so nothing here is differen
 and the context is retrieved before it is projected: (alpha K) W, never alpha (K W).
 """
 
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -19,7 +19,7 @@ from contextloc_jax.precision import accumulator, matmul, project
 NORM_FLOOR = 1e-6  # torch's cosine similarity: norms below this count as this
 WINDOWS = [size << power for power in range(24) for size in (64, 96)]  # snippets
 GROUP_SPAN = 20  # snippets in which about as many segments start as share a window
-SMALLEST_GROUP = 16  # segments
+GROUP_UNIT, SMALLEST_GROUP = 8, 16  # segments; products are made of blocks of 8 and 16 columns
 MAXIMA_BLOCK = 8  # snippets, a power of two
 
 
@@ -65,79 +65,91 @@ def retrieve(
     """
     rows = jnp.minimum(jnp.arange(len(features)), num_snippets - 1)  # in place of padding the last snippet again
     features = features[rows].astype(accumulator(dtype))
-    first, last = segments[:, 0], jnp.maximum(segments[:, 0], segments[:, 1])
-    multiple = (last > first)[:, None]
-    query = range_max(features, first, last)
     video = jnp.max(features, axis=0)
-    unit_query, unit_video = unit(query), unit(video)
     norms = norm(features)
-    to_video = nn.relu(matmul(features, unit_video, dtype)) / norms
-    between = nn.relu(unit_query @ unit_video)[:, None]
+    keys = Keys(features, norms, nn.relu(matmul(features, unit(video), dtype)) / norms)
+    contexts = partial(weighted_keys, video=video, dtype=dtype)
 
-    def weighted_sums(snippets, first, last, unit_query):
-        """Of every segment's snippets, weighted by relevance to its query and to the video, and of the weights:
-        [2, n, D], [2, n]."""
-        features, norms, to_video = snippets
-        time = jnp.arange(len(norms))
-        inside = (time >= first[:, None]) & (time <= last[:, None]) & (last > first)[:, None]
-        to_query = nn.relu(matmul(unit_query, features.T, dtype)) / norms
-        weights = jnp.where(inside, jnp.stack([to_query, jnp.broadcast_to(to_video, to_query.shape)]), 0)
-        sums = matmul(weights.reshape(-1, len(norms)), features, dtype)
-        return sums.reshape(2, len(first), -1), jnp.sum(weights, axis=-1)
+    first, last = segments[:, 0], jnp.maximum(segments[:, 0], segments[:, 1])
+    group_size = segments_a_group(len(segments), len(features))
+    if not windowed or len(features) <= WINDOWS[0] or len(segments) <= group_size:
+        query = range_max(features, first, last)
+        return Retrieved(query, *contexts(keys, first, last, query), video)
 
-    evaluate = by_windows if windowed else lambda function, *arguments: function(*arguments)
-    sums, totals = evaluate(weighted_sums, (features, norms, to_video), first, last, unit_query)
+    order = jnp.argsort(first + last)  # by their middles: windows are narrower than by their starts
+    place = jnp.argsort(order)
+    order = jnp.pad(order, (0, -len(order) % group_size), mode="edge").reshape(-1, group_size)
+    first, last = first[order], last[order]
+    query = range_max(features, first, last)
+    found = query, *by_windows(contexts, keys, first, last, query)
+    query, local, adapted = (grouped.reshape(-1, grouped.shape[-1])[place] for grouped in found)
+    return Retrieved(query, local, adapted, video)
+
+
+class Keys(NamedTuple):
+    """Snippets as keys: features [T, D], their norms [T] and relevance to the video's representation [T]."""
+
+    features: jax.Array
+    norm: jax.Array
+    to_video: jax.Array
+
+
+def weighted_keys(
+    keys: Keys, first: jax.Array, last: jax.Array, query: jax.Array, *, video: jax.Array, dtype
+) -> tuple[jax.Array, jax.Array]:
+    """Contexts of L-Net and G-Net [N, D] of segments first..last [N] of `keys`, with queries [N, D] and g [D].
+
+    Each is the mean of the segment's snippets and one extra key (g, y), weighted by relevance to y and to g.
+    """
+    time, multiple = jnp.arange(len(keys.norm)), last > first
+    inside = (time >= first[:, None]) & (time <= last[:, None]) & multiple[:, None]
+    query_norm = norm(query)
+    # Few queries on the right: a product packs its right side, and the snippets would be packed for every group anew.
+    to_query = nn.relu(matmul(keys.features, query.T, dtype)).T / (keys.norm * query_norm[:, None])
+    weights = jnp.where(inside, jnp.stack([to_query, jnp.broadcast_to(keys.to_video, to_query.shape)]), 0)
+    sums = matmul(weights.reshape(-1, len(time)), keys.features, dtype).reshape(2, *query.shape)
+    between = nn.relu(query @ video) / (query_norm * norm(video))
+    totals = jnp.sum(weights, axis=-1) + between
 
     def mean(which, extra_key):
-        """With one extra key beside the segment's snippets; a single snippet has only that one."""
-        total = totals[which][:, None] + between
         # All relevances vanish only for an all-zero query, where the authors' code gives NaN; here: no context.
-        return (sums[which] + between * extra_key) / jnp.where(multiple & (total > 0), total, 1)
+        total = jnp.where(multiple & (totals[which] > 0), totals[which], 1)  # a single snippet's key is the extra one
+        return (sums[which] + between[:, None] * extra_key) / total[:, None]
 
-    return Retrieved(query, mean(0, video), mean(1, query), video)
+    return mean(0, video), mean(1, query)
 
 
-def by_windows(function, snippets, first: jax.Array, last: jax.Array, queries: jax.Array):
-    """function(snippets, first, last, queries), a group of neighbouring segments at a time on the snippets around it.
+def segments_a_group(segments: int, snippets: int) -> int:
+    """How many neighbouring segments share a window in a video of so many segments and snippets."""
+    return max(SMALLEST_GROUP, GROUP_UNIT * round(segments * GROUP_SPAN / snippets / GROUP_UNIT))
 
-    snippets: a tree of [T, ...]; first, last [N] and queries [N, ...]; the function returns a tuple of [2, N, ...].
+
+def by_windows(function, keys: Keys, first: jax.Array, last: jax.Array, query: jax.Array):
+    """function(keys, first, last, query) of every group of neighbouring segments, on the snippets around it.
+
+    first, last [G, n] and query [G, n, D] of G groups; the function returns a tree of [n, ...].
     A group's window is the smallest power of two, or 1.5 of one, that holds its segments, so the work grows with
     N x window instead of N x T.
     """
-    rows, count = len(jax.tree.leaves(snippets)[0]), len(first)
-    sizes = [size for size in WINDOWS if size < rows] + [rows]
-    group_size = max(SMALLEST_GROUP, -(-count * GROUP_SPAN // rows))
-    groups = -(-count // group_size)
-    if len(sizes) == 1 or groups == 1:
-        return function(snippets, first, last, queries)
-
-    order = jnp.argsort(first + last)  # by their middles: windows are narrower than by their starts
-    order = jnp.pad(order, (0, groups * group_size - count), mode="edge").reshape(groups, group_size)
-    grouped_first, grouped_last = first[order], last[order]
-    low, high = jnp.min(grouped_first, axis=1), jnp.max(grouped_last, axis=1)
+    snippets = len(keys.norm)
+    sizes = [size for size in WINDOWS if size < snippets] + [snippets]
+    low, high = jnp.min(first, axis=1), jnp.max(last, axis=1)
     chosen = jnp.sum((high - low)[:, None] >= jnp.array(sizes[:-1]), axis=1)
 
     def on_window(size):
-        def branch(low, first, last, queries):
-            start = jnp.minimum(low, rows - size)
-            window = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), snippets)
-            return function(window, first - start, last - start, queries)
+        def branch(low, first, last, query):
+            start = jnp.minimum(low, snippets - size)
+            window = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), keys)
+            return function(window, first - start, last - start, query)
 
         return branch
 
     branches = [on_window(size) for size in sizes]
-    found = jax.lax.map(
-        lambda group: jax.lax.switch(group[0], branches, *group[1:]),
-        (chosen, low, grouped_first, grouped_last, queries[order]),
-    )
-    place = jnp.argsort(order.reshape(-1)[:count])
-    entry = place // group_size * 2 * group_size + place % group_size
-    flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[3:]), found)
-    return jax.tree.map(lambda a: (a[entry], a[entry + group_size]), flat)
+    return jax.lax.map(lambda group: jax.lax.switch(group[0], branches, *group[1:]), (chosen, low, first, last, query))
 
 
 def range_max(values: jax.Array, first: jax.Array, last: jax.Array) -> jax.Array:
-    """Maximum of rows first..last (inclusive) for N ranges: [T, D], [N], [N] -> [N, D].
+    """Maximum of rows first..last (inclusive) of every range: [T, D], [...], [...] -> [..., D].
 
     Sparse tables of rows and of blocks: two overlapping entries of the first cover a range up to the whole blocks
     inside it, two of the second cover these. Memory is a few T x D and not N x T x D.
@@ -162,7 +174,7 @@ def doubled_maxima(values: jax.Array, longest: int) -> list[jax.Array]:
 
 
 def covering_entries(levels: list[jax.Array], first: jax.Array, last: jax.Array) -> jax.Array:
-    """The two entries [2, N] of the concatenated levels with the first and the last rows of every range, as many as
+    """The two entries [2, ...] of the concatenated levels with the first and the last rows of every range, as many as
     the largest level has that fits into the range."""
     level = jnp.clip(31 - jax.lax.clz(last - first + 1), 0, len(levels) - 1)
     start = jnp.array(np.cumsum([0, *map(len, levels[:-1])]))[level]
