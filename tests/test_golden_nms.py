@@ -45,7 +45,8 @@ def test_golden_nms_of_all_cases_in_one_call(arrays):
 
 def test_golden_regression_of_boundaries(arrays):
     rows = arrays["regress_in"]
-    np.testing.assert_array_equal(regress(rows[:, :2], rows[:, 3:]), arrays["regress_out"][:, :2])
+    # NumPy's exp differs in its last bit between processors with and without AVX-512.
+    np.testing.assert_allclose(regress(rows[:, :2], rows[:, 3:]), arrays["regress_out"][:, :2], rtol=0, atol=2**-53)
 
 
 def stream(arrays, prefix):
