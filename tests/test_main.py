@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -290,6 +291,11 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_used(run_of_two)
     assert latest_digest(workdir) == whole
 
 
+def told(stderr: str) -> list[str]:
+    """The lines but those of progress, which a slow machine has and a fast one has not."""
+    return [line for line in stderr.splitlines() if not re.fullmatch(r"evaluate \d+/\d+ .* left", line)]
+
+
 @pytest.mark.slow
 def test_whatever_file_of_the_newest_checkpoint_is_damaged_no_number_is_wrong(tmp_path):
     """Either it is not needed, or the damage is told and the checkpoint before it used."""
@@ -318,7 +324,7 @@ def test_whatever_file_of_the_newest_checkpoint_is_damaged_no_number_is_wrong(tm
         assert case["code"] == 0 and "Traceback" not in case["out"] + case["err"], where
         fell_back = f"using checkpoint {older} " in case["err"]
         assert fell_back == (f"checkpoints/{newer}" in case["err"]), where
-        assert case["damage"] != "whole" or not case["err"], where
+        assert case["damage"] != "whole" or not told(case["err"]), where
         assert case["results"] == by_step[older if fell_back else newer], where
         used[case["damage"], fell_back] += 1
     assert used["whole", False] >= 8 and min(used["deleted", True], used["cut in half", True]) >= 3
