@@ -15,6 +15,7 @@ import numpy as np
 
 from contextloc_jax.initializers import uniform_by_width
 from contextloc_jax.precision import accumulator, matmul, project
+from contextloc_jax.retrieval_kernel import kernels_compile, retrieve_segments
 
 NORM_FLOOR = 1e-6  # torch's cosine similarity: norms below this count as this
 WINDOWS = [size << power for power in range(24) for size in (64, 96)]  # snippets
@@ -47,7 +48,23 @@ def retrieve_all(features: jax.Array, num_snippets: jax.Array, segments: jax.Arr
     def together(*videos):  # an accelerator is not busy with one video, and waits at every choice
         return jax.vmap(lambda *video: retrieve(*video, dtype, windowed=False))(*videos)
 
-    return jax.lax.platform_dependent(features, num_snippets, segments, cpu=one_by_one, default=together)
+    kernel = {"cuda": partial(retrieve_in_kernel, dtype=dtype)} if kernels_compile() else {}
+    return jax.lax.platform_dependent(features, num_snippets, segments, cpu=one_by_one, default=together, **kernel)
+
+
+def retrieve_in_kernel(
+    features: jax.Array, num_snippets: jax.Array, segments: jax.Array, dtype="float32", interpret: bool = False
+) -> Retrieved:
+    """`retrieve_all` as a GPU kernel, which computes in accumulator(dtype). interpret: run it as jnp, on a CPU."""
+    kind, rows = accumulator(dtype), jnp.arange(features.shape[1])
+    valid = rows < num_snippets[:, None]
+    kept = jnp.where(valid[..., None], features, 0).astype(kind)
+    video = jnp.max(jnp.where(valid[..., None], kept, -jnp.inf), axis=1)
+    norms = norm(kept)
+    to_video = nn.relu(jnp.sum(kept * unit(video)[:, None], axis=-1)) / norms
+    first, last = jnp.moveaxis(jnp.minimum(segments, num_snippets[:, None, None] - 1), -1, 0)
+    found = retrieve_segments(features, norms, to_video, video, first, last, NORM_FLOOR, interpret)
+    return Retrieved(*found, video)
 
 
 def retrieve(

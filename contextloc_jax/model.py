@@ -114,9 +114,9 @@ class ContextLoc(nn.Module):
             return batch
         segments = batch.segments if self.boundary_segments else batch.segments[:, :, ACTION : ACTION + 1]
         segments = segments.reshape(len(segments), -1, 2)
+        features = jax.lax.stop_gradient(batch.features)
         with jax.default_matmul_precision("highest"):
-            found = retrieve_all(batch.features, batch.num_snippets, segments, self.dtype)
-        return batch._replace(features=jax.lax.stop_gradient(found))
+            return batch._replace(features=retrieve_all(features, batch.num_snippets, segments, self.dtype))
 
     def branch_features(self, segment_features: jax.Array, node_count: jax.Array, train: bool):
         """The activity feature A [V, M, F] and the completeness feature C [V, M, S F], normalised."""

@@ -8,11 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextloc_jax.context_nets import ContextProjection, Retrieved, range_max, retrieve, unit
+from contextloc_jax.context_nets import (
+    ContextProjection,
+    Retrieved,
+    range_max,
+    retrieve,
+    retrieve_all,
+    retrieve_in_kernel,
+    unit,
+)
 from tests.random_videos import NODES, SNIPPETS, WIDTH, largest_difference, properties, random_features, videos
 from tests.reference_model import local_and_global, projected
 
 retrieve_float32 = jax.jit(retrieve, static_argnames="dtype")
+retrieved_in_kernel = jax.jit(
+    partial(retrieve_in_kernel, interpret=jax.default_backend() != "gpu"), static_argnames="dtype"
+)
 
 
 def padded(video, num_snippets=SNIPPETS, fill=0.0):
@@ -65,6 +76,38 @@ def test_windows_change_nothing(snippets, count, longest):
     arguments = features, np.int32(snippets - 1), np.stack([first, last], axis=1).astype(np.int32)
     found, expected = (jax.jit(partial(retrieve, windowed=w))(*arguments) for w in (True, False))
     assert largest_difference(found, expected) < 2e-6
+
+
+@pytest.mark.parametrize("width", [1, 6, 48])  # of features, which the kernel pads to a power of two
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_the_kernel_is_the_products(width, kind):
+    """On a GPU itself, elsewhere as Pallas interprets it; padded snippets and segments of padding harm nothing."""
+    random = np.random.default_rng(width)
+    snippets, segments = np.array([40, 33, 1], np.int32), 30
+    features = random.standard_normal((3, 40, width)).astype(kind)
+    features[:, :, 0] = np.maximum(features[:, :, 0], 0)
+    features[np.arange(40) >= snippets[:, None]] = np.nan
+    first = random.integers(0, snippets[:, None], (3, segments))
+    last = np.clip(first + random.integers(-2, 40, first.shape), -1, np.maximum(snippets[:, None] - 2, first))
+    arguments = features, snippets, np.stack([first, last], axis=-1).astype(np.int32)
+    found = retrieved_in_kernel(*arguments)
+    assert all(part.dtype == np.float32 for part in found)
+    assert largest_difference(found, jax.jit(retrieve_all)(*arguments)) < 1e-6
+    beyond = np.concatenate([arguments[2], np.full((3, 1, 2), 39, np.int32)], axis=1)  # a segment of padding
+    again = retrieved_in_kernel(features, snippets, beyond)
+    assert all(np.isfinite(part).all() for part in again)
+    assert np.array_equal(again.local[:, :segments], found.local)
+
+
+@properties
+@given(videos())
+def test_the_kernel_is_the_reference(video):
+    features, *rest = (np.asarray(a)[None] for a in padded(video, fill=np.nan))
+    found = valid(jax.tree.map(lambda a: a[0], retrieved_in_kernel(features, *rest)), video)
+    assert largest_difference(found, expected(video)) < 2e-6
+    with jax.enable_x64(True):
+        found = retrieved_in_kernel(features.astype(np.float64), *rest, dtype="float64")
+    assert largest_difference(valid(jax.tree.map(lambda a: a[0], found), video), expected(video)) < 1e-13
 
 
 @properties
