@@ -18,7 +18,7 @@ from contextloc_jax.lookahead import retrieved
 from contextloc_jax.losses import LossWeights
 from contextloc_jax.model import ContextLoc
 from contextloc_jax.optimizer import learning_rate_schedule, sgd
-from contextloc_jax.parallel import Parallel
+from contextloc_jax.parallel import Parallel, compiler_options
 from contextloc_jax.train import initial_state, make_train_step
 
 
@@ -119,7 +119,7 @@ def scoring(model: ContextLoc, size: Size) -> Program:
     """Scores of the batch, again and again."""
     batch = jax.device_put(random_batch(size))
     variables = jax.jit(model.init)(jax.random.key(0), batch)
-    score = jax.jit(lambda variables, batch: model.apply(variables, batch))
+    score = jax.jit(lambda variables, batch: model.apply(variables, batch), compiler_options=compiler_options())
     return Program(
         lambda: score.lower(variables, batch).compile(),
         lambda compiled: compiled(variables, batch),

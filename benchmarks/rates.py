@@ -1,5 +1,7 @@
 """What this machine's devices reach: matrix products and copies, through jax."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +16,19 @@ def on_accelerator() -> bool:
 
 def matmul_rate(dtype: str = "float32") -> float:
     """Operations a second of a product of two square matrices of `dtype`, summed as the model sums."""
-    width, products = (8192, 10) if on_accelerator() else (2048, 1)
-    matrix = jnp.asarray(np.random.default_rng(0).standard_normal((width, width), np.float32), dtype)
+    width, products = (8192, 3) if on_accelerator() else (2048, 1)
+    matrix = _random_matrix(width, dtype)
     jax.block_until_ready(_square(matrix))
 
     def several():  # queued, so that an accelerator never waits for the host
         jax.block_until_ready([_square(matrix) for _ in range(products)])
 
     return 2 * products * width**3 / median_seconds(several, 5)
+
+
+@cache
+def _random_matrix(width: int, dtype: str) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).standard_normal((width, width), np.float32), dtype)
 
 
 @jax.jit

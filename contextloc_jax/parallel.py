@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -15,7 +16,25 @@ from jax.sharding import PartitionSpec as P
 from contextloc_jax.errors import InputError
 
 AXIS = "data"
+LARGE_BYTES, PIECES = 8_000_000, 16
 Tree = Any
+
+
+def compiler_options() -> dict | None:
+    """Of programs for a GPU: none of Triton's matrix products, of which XLA would compile and time dozens a shape to
+    find them no faster (docs/performance.md)."""
+    return {"xla_gpu_enable_triton_gemm": False} if jax.default_backend() == "gpu" else None
+
+
+def in_pieces(rows: np.ndarray, device: jax.Device) -> jax.Array:
+    """The array on the device, sent in pieces: a GPU's driver reads only memory that the host copied for it, and
+    while it reads a piece the host's cores copy others."""
+    return _joined(jax.device_put(np.array_split(rows, min(PIECES, len(rows))), device))
+
+
+@jax.jit
+def _joined(pieces: list[jax.Array]) -> jax.Array:
+    return jnp.concatenate(pieces)
 
 
 class Parallel:
@@ -55,8 +74,15 @@ class Parallel:
         if self.kind == "pmap":
             copies = self.num_local_devices
             return jax.tree.map(lambda a: a.reshape(copies, -1, *a.shape[1:]), batch)
-        sharding = NamedSharding(self.mesh, P(AXIS))
-        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, np.asarray(a)), batch)
+        return jax.tree.map(self._shard_array, batch)
+
+    def _shard_array(self, array) -> jax.Array:
+        rows, sharding = np.asarray(array), NamedSharding(self.mesh, P(AXIS))
+        if jax.default_backend() != "gpu" or rows.nbytes < LARGE_BYTES:
+            return jax.make_array_from_process_local_data(sharding, rows)
+        by_device = zip(np.split(rows, self.num_local_devices), self.mesh.local_devices, strict=True)
+        shape = len(rows) // self.num_local_devices * self.num_devices, *rows.shape[1:]
+        return jax.make_array_from_single_device_arrays(shape, sharding, [in_pieces(*pair) for pair in by_device])
 
     def to_host(self, replicated: Tree) -> Tree:
         """A replicated device tree -> NumPy."""
@@ -81,16 +107,18 @@ class Parallel:
         if self.kind == "pmap":
             return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
         mapped = jax.shard_map(step, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=(P(), P()))
-        return jax.jit(mapped, donate_argnums=0)
+        return jax.jit(mapped, donate_argnums=0, compiler_options=compiler_options())
 
     def compile_retrieval(self, retrieve: Callable) -> Callable:
         """retrieve(batch) -> batch, per device, compiled."""
         if self.kind == "pmap":
             return jax.pmap(retrieve, axis_name=AXIS)
-        return jax.jit(jax.shard_map(retrieve, mesh=self.mesh, in_specs=P(AXIS), out_specs=P(AXIS)))
+        mapped = jax.shard_map(retrieve, mesh=self.mesh, in_specs=P(AXIS), out_specs=P(AXIS))
+        return jax.jit(mapped, compiler_options=compiler_options())
 
     def compile_scoring(self, score: Callable) -> Callable:
         """score(variables, batch) -> rows, per device, compiled."""
         if self.kind == "pmap":
             return jax.pmap(score, axis_name=AXIS)
-        return jax.jit(jax.shard_map(score, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=P(AXIS)))
+        mapped = jax.shard_map(score, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=P(AXIS))
+        return jax.jit(mapped, compiler_options=compiler_options())

@@ -5,7 +5,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
+from contextloc_jax import parallel as parallel_module
 from contextloc_jax.collectives import exchanged_bytes
 from contextloc_jax.errors import InputError
 from contextloc_jax.parallel import AXIS, Parallel
@@ -161,6 +163,22 @@ def test_rows_come_back_in_the_order_they_were_given(kind):
     assert found["sum"].tolist() == [3.5, 12.5, 21.5, 30.5]
     assert np.array_equal(found["rows"], batch["rows"]) and np.array_equal(found["names"], batch["names"])
     assert all(type(array) is np.ndarray for array in found.values())
+
+
+@pytest.mark.parametrize("rows", [3, 48])
+def test_a_large_array_goes_to_a_gpu_in_pieces_and_arrives_whole(monkeypatch, rows):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(parallel_module, "LARGE_BYTES", 100)
+    parallel = Parallel()
+    batch = {
+        "large": np.random.default_rng(0).standard_normal((rows * parallel.num_local_devices, 7, 2)),
+        "few": np.ones(4),
+    }
+    batch = jax.tree.map(np.float32, batch)
+    placed = parallel.shard(batch)
+    assert placed["large"].sharding.is_equivalent_to(NamedSharding(parallel.mesh, PartitionSpec("data")), 3)
+    found = parallel.gather(placed)
+    assert all(np.array_equal(found[name], batch[name]) for name in batch)
 
 
 @pytest.mark.parametrize("kind", KINDS)
