@@ -74,6 +74,7 @@ def shares(model: ContextLoc, size: Size, seconds: float, num_bytes: int, rate: 
     floor = floor_seconds(useful, rate, num_bytes, bandwidth)
     return {
         "useful_gflop": useful / 1e9,
+        "useful_gflop_per_second": useful / seconds / 1e9,
         "moved_gigabytes": num_bytes / 1e9,
         "matmul_gflop_per_second": rate / 1e9,
         "copy_gigabytes_per_second": bandwidth / 1e9,
@@ -149,7 +150,9 @@ def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int
     moved = moved_bytes(size, num_bytes(batch), num_bytes(state.params))
     rate = (before + matmul_rate(size.dtype)) / 2
     found = shares(model, size, seconds, moved, rate)
-    return {"seconds": SCHEDULE_STEPS * seconds, "seconds_per_step": seconds, "measured_steps": steps} | found
+    whole = {name: SCHEDULE_STEPS * found[name] for name in ("floor_seconds", "useful_gflop", "moved_gigabytes")}
+    measured = {"seconds": SCHEDULE_STEPS * seconds, "seconds_per_step": seconds, "measured_steps": steps}
+    return measured | found | whole
 
 
 def training(model: ContextLoc, size: Size):

@@ -1,6 +1,6 @@
 """The table of `make bench`, in Markdown, and its place in docs/performance.md.
 
-python -m benchmarks.table FILE      writes the results of BENCH_JSON=FILE there
+python -m benchmarks.table FILE [SECTION]      writes the results of BENCH_JSON=FILE there: SECTION table or accelerator
 """
 
 import json
@@ -13,26 +13,34 @@ COLUMNS = {
     "floor_seconds": "floor s",
     "fraction_of_floor": "of floor",
     "useful_gflop": "GFLOP",
-    "matmul_gflop_per_second": "GFLOP/s",
+    "useful_gflop_per_second": "GFLOP/s",
+    "matmul_gflop_per_second": "rate",
     "fraction_of_matmul_rate": "of rate",
     "moved_gigabytes": "GB",
     "copy_gigabytes_per_second": "GB/s",
     "compile_seconds": "compile",
     "cached_compile_seconds": "cached",
     "peak_gigabytes": "peak GB",
+    "peak_device_gigabytes": "device GB",
     "videos_per_second": "videos/s",
     "idle_share": "idle",
 }
 
 
-def header() -> list[str]:
-    titles = " | ".join(f"{title:>8}" for title in COLUMNS.values())
-    return [f"| {'case':<24} | {titles} |", f"|{'-' * 26}|" + f"{'-' * 9}:|" * len(COLUMNS)]
+def header(columns: dict[str, str] = COLUMNS) -> list[str]:
+    titles = " | ".join(f"{title:>9}" for title in columns.values())
+    return [f"| {'case':<24} | {titles} |", f"|{'-' * 26}|" + f"{'-' * 10}:|" * len(columns)]
 
 
-def row(case: str, found: dict) -> str:
-    cells = [f"{figure(found[column]) if column in found else '':>8}" for column in COLUMNS]
+def row(case: str, found: dict, columns: dict[str, str] = COLUMNS) -> str:
+    cells = [f"{figure(found[column]) if column in found else '':>9}" for column in columns]
     return f"| {case:<24} | " + " | ".join(cells) + " |"
+
+
+def table(results: dict[str, dict]) -> list[str]:
+    """Rows of all cases, with the columns that any of them has."""
+    columns = {name: title for name, title in COLUMNS.items() if any(name in found for found in results.values())}
+    return header(columns) + [row(case, found, columns) for case, found in results.items()]
 
 
 def figure(value: float) -> str:
@@ -51,9 +59,9 @@ def write_section(page: Path, name: str, lines: list[str]) -> None:
 
 
 def main() -> None:
-    results = json.loads(Path(sys.argv[1]).read_text())
-    write_section(PAGE, "table", header() + [row(case, found) for case, found in results.items()])
-    print(f"wrote the table of {PAGE}")
+    path, section = sys.argv[1], (sys.argv[2:] or ["table"])[0]
+    write_section(PAGE, section, table(json.loads(Path(path).read_text())))
+    print(f"wrote the section {section} of {PAGE}")
 
 
 if __name__ == "__main__":

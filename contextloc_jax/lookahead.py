@@ -1,5 +1,6 @@
 """Retrieval one batch ahead of the training steps: it needs nothing that they change."""
 
+import contextlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -18,16 +19,28 @@ def retrieved(
 ) -> Generator[tuple[np.ndarray, Batch], None, None]:
     """Every batch on the devices, with what the model retrieves of its features in their place.
 
-    One batch ahead of the steps: on a CPU retrieval keeps little more than one core busy and the products of a step
-    fill the others. Several processes must give their devices all work in the same order, so there it comes in turn.
+    One batch ahead of the steps. On a CPU it is retrieved, which keeps little more than one core busy while the
+    products of a step fill the others. An accelerator computes in the order it is asked to, and a step must not wait
+    for the batch after it, so there the batch is sent ahead and retrieved in turn. Several processes must give their
+    devices all work in the same order, so there everything comes in turn.
     """
     retrieve = parallel.compile_retrieval(model.retrieve)
 
-    def of(item):
+    def placed(item):
         videos, batch = item
-        return videos, retrieve(parallel.shard(batch))
+        return videos, parallel.shard(batch)
 
-    return one_ahead(of, batches) if jax.process_count() == 1 else (of(item) for item in batches)
+    def found(item):
+        videos, batch = item
+        return videos, retrieve(batch)
+
+    if jax.process_count() > 1:
+        yield from (found(placed(item)) for item in batches)
+    elif jax.default_backend() == "cpu":
+        yield from one_ahead(lambda item: found(placed(item)), batches)
+    else:
+        with contextlib.closing(one_ahead(placed, batches)) as sent:
+            yield from map(found, sent)
 
 
 def one_ahead(function: Callable[[Any], Any], items: Iterable) -> Generator:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.bfloat16 import table as bfloat16_table
 from benchmarks.log_plot import Panel, fitted_power, svg
-from benchmarks.table import header, row, write_section
+from benchmarks.table import header, row, table, write_section
 from benchmarks.trained_runs import metrics_of
 from tests.test_imports import reachable
 
@@ -33,6 +33,12 @@ def test_single_cases_replace_their_like_in_the_file(tmp_path):
     assert found["map_74k"] == {"seconds": 2} and found["nms_74k"]["seconds"] > 0
     assert 0 < found["nms_74k"]["fraction_of_floor"] < 1 and found["nms_74k"]["peak_gigabytes"] > 0.02
     assert done.stdout.splitlines() == [*header(), row("nms_74k", found["nms_74k"])]
+
+
+def test_a_table_has_the_columns_that_any_case_has():
+    lines = table({"a": {"seconds": 2, "videos_per_second": 1234.5}, "b": {"seconds": 0.5, "not_shown": 1}})
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
+    assert cells == [["case", "seconds", "videos/s"], ["a", "2", "1,234"], ["b", "0.5", ""]]
 
 
 def test_an_unknown_case_is_named():

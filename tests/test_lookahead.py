@@ -1,10 +1,12 @@
 """Work one item ahead: order, errors at their turn, and that it really is beside the caller's."""
 
 import threading
+from types import SimpleNamespace
 
+import jax
 import pytest
 
-from contextloc_jax.lookahead import one_ahead
+from contextloc_jax.lookahead import one_ahead, retrieved
 
 
 @pytest.mark.parametrize("count", range(4))
@@ -51,4 +53,37 @@ def test_closing_ends_the_thread():
     ahead = one_ahead(lambda item: item, iter(int, 1))
     next(ahead)
     ahead.close()
+    assert not any(thread.name.startswith("one_ahead") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    ("backend", "processes", "ahead"), [("cpu", 1, ["sent", "retrieved"]), ("gpu", 1, ["sent"]), ("gpu", 2, [])]
+)
+def test_what_is_done_ahead_of_a_step_and_what_in_turn(monkeypatch, backend, processes, ahead):
+    """An accelerator must not be asked for a retrieval before the step that it is ahead of."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    threads = {"sent": set(), "retrieved": set()}
+
+    def doing(what):
+        def do(batch):
+            threads[what].add(threading.current_thread() is threading.main_thread())
+            return f"{batch} {what}"
+
+        return do
+
+    parallel = SimpleNamespace(shard=doing("sent"), compile_retrieval=lambda retrieve: retrieve)
+    batches = [(index, f"batch {index}") for index in range(3)]
+    found = retrieved(parallel, SimpleNamespace(retrieve=doing("retrieved")), batches)
+    assert list(found) == [(index, f"batch {index} sent retrieved") for index in range(3)]
+    assert threads == {what: {what not in ahead} for what in threads}
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_closing_what_is_retrieved_ends_the_thread(monkeypatch, backend):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    parallel = SimpleNamespace(shard=lambda batch: batch, compile_retrieval=lambda retrieve: retrieve)
+    batches = retrieved(parallel, SimpleNamespace(retrieve=lambda batch: batch), ((0, n) for n in iter(int, 1)))
+    next(batches)
+    batches.close()
     assert not any(thread.name.startswith("one_ahead") for thread in threading.enumerate())

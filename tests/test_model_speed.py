@@ -50,6 +50,8 @@ def test_a_small_case_is_measured(training, dtype):
 def test_the_whole_schedule_is_extrapolated_from_steps_that_are_fed():
     found = measure_schedule(ContextLoc(3, **WIDTHS), SMALL._replace(training=True), steps=3, drawn=2)
     assert found["measured_steps"] == 3 and found["seconds"] == pytest.approx(5625 * found["seconds_per_step"])
+    assert found["fraction_of_floor"] == pytest.approx(found["floor_seconds"] / found["seconds"])
+    assert found["useful_gflop_per_second"] == pytest.approx(found["useful_gflop"] / found["seconds"])
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="an accelerator measures it")
