@@ -34,30 +34,29 @@ def measure(case: str) -> dict:
 
 
 class Program(NamedTuple):
-    """A step or scoring: run(compile()) computes it once and returns what there is to wait for."""
+    """A step or scoring: launch(compile()) starts it and returns what there is to wait for."""
 
     compile: Callable[[], Any]
-    run: Callable[[Any], Any]
+    launch: Callable[[Any], Any]
     moved_bytes: int
+
+    def run(self, compiled, times: int = 1) -> None:
+        for _ in range(times):
+            result = self.launch(compiled)
+        jax.block_until_ready(result)
 
 
 def measure_case(model: ContextLoc, size: Size, repeats: int = 15) -> dict[str, float]:
     """Median seconds of a compiled program, its floor, the rates beside it, compile time and the peak memory."""
     program = train_step(model, size) if size.training else scoring(model, size)
     compiled, compile_seconds = timed_compile(program)
-    runs = 10 if on_accelerator() else 1  # queued, as in training, so that an accelerator never waits for the host
-
-    def several():
-        for _ in range(runs):
-            result = program.run(compiled)
-        jax.block_until_ready(result)
-
+    times = 10 if on_accelerator() else 1  # queued, as in training, so that an accelerator never waits for the host
     for _ in range(3):  # the first steps touch memory for the first time
-        several()
+        program.run(compiled, times)
     every, rates = [], []
     for _ in range(repeats):  # in turn: what else runs on the machine slows either
         rates.append(matmul_rate(size.dtype))
-        every.append(seconds_of(several) / runs)
+        every.append(seconds_of(lambda: program.run(compiled, times)) / times)
     seconds, rate = median(every), median(rates)
     found = {"seconds": seconds, "compile_seconds": compile_seconds, "peak_gigabytes": peak_gigabytes()}
     if peak := (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"):
@@ -104,7 +103,7 @@ def train_step(model: ContextLoc, size: Size) -> Program:
         compiled_step = step.lower(held["state"], (jax.eval_shape(retrieve, placed), stop)).compile()
         return retrieve.lower(placed).compile(), compiled_step
 
-    def run(compiled):
+    def launch(compiled):
         compiled_retrieval, compiled_step = compiled
         if "batch" not in held:
             held["batch"] = compiled_retrieval(placed)
@@ -113,7 +112,7 @@ def train_step(model: ContextLoc, size: Size) -> Program:
         held["batch"] = following.result()
         return held, scalars
 
-    return Program(compile, run, moved_bytes(size, num_bytes(batch), num_bytes(state.params)))
+    return Program(compile, launch, moved_bytes(size, num_bytes(batch), num_bytes(state.params)))
 
 
 def scoring(model: ContextLoc, size: Size) -> Program:
