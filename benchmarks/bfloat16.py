@@ -1,7 +1,7 @@
 """mAP of configs/shoulder.py in float32 and in bfloat16: the same checkpoints scored in both, and trained in both.
 
 python -m benchmarks.bfloat16 --workdir=runs/bfloat16 --seeds=0,1,2,3,4,5,6,7,8,9
-writes the section of docs/performance.md; three to four minutes a seed on two cores
+writes the section of docs/performance.md; three to five minutes a seed on two cores
 """
 
 import argparse
