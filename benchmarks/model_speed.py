@@ -91,8 +91,8 @@ def timed_compile(program: Program) -> tuple[Any, float]:
 
 
 def train_step(model: ContextLoc, size: Size) -> Program:
-    """One step after the other on the same batch, which lies on the devices; as in training, every step runs beside
-    the retrieval for the next one, and has ended when both have."""
+    """One step after the other on the same batch, which lies on the devices; every step runs beside the
+    retrieval for the next one, as in training on a CPU, and has ended when both have."""
     parallel, batch, step, state = training(model, size)
     placed, stop = parallel.shard((batch, no_stop(parallel)))
     retrieve = parallel.compile_retrieval(model.retrieve)

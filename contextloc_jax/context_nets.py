@@ -19,7 +19,7 @@ from contextloc_jax.retrieval_kernel import kernels_compile, retrieve_segments
 
 NORM_FLOOR = 1e-6  # torch's cosine similarity: norms below this count as this
 WINDOWS = [size << power for power in range(24) for size in (64, 96)]  # snippets
-GROUP_SPAN = 20  # snippets in which about as many segments start as share a window
+GROUP_SPAN = 20  # snippets in which about as many segments have their middle as share a window
 GROUP_UNIT, SMALLEST_GROUP = 8, 16  # segments; products are made of blocks of 8 and 16 columns
 MAXIMA_BLOCK = 8  # snippets, a power of two
 
@@ -55,14 +55,17 @@ def retrieve_all(features: jax.Array, num_snippets: jax.Array, segments: jax.Arr
 def retrieve_in_kernel(
     features: jax.Array, num_snippets: jax.Array, segments: jax.Array, dtype="float32", interpret: bool = False
 ) -> Retrieved:
-    """`retrieve_all` as a GPU kernel, which computes in accumulator(dtype). interpret: run it as jnp, on a CPU."""
+    """`retrieve_all` as a GPU kernel: of `dtype` only accumulator(dtype) counts, in which everything is computed.
+
+    Padded segments are clipped to the video. interpret: run the kernel as jnp, on a CPU.
+    """
     kind, rows = accumulator(dtype), jnp.arange(features.shape[1])
     valid = rows < num_snippets[:, None]
     kept = jnp.where(valid[..., None], features, 0).astype(kind)
     video = jnp.max(jnp.where(valid[..., None], kept, -jnp.inf), axis=1)
     norms = norm(kept)
     to_video = nn.relu(jnp.sum(kept * unit(video)[:, None], axis=-1)) / norms
-    first, last = jnp.moveaxis(jnp.minimum(segments, num_snippets[:, None, None] - 1), -1, 0)
+    first, last = jnp.moveaxis(jnp.clip(segments, 0, num_snippets[:, None, None] - 1), -1, 0)
     found = retrieve_segments(features, norms, to_video, video, first, last, NORM_FLOOR, interpret)
     return Retrieved(*found, video)
 

@@ -1,4 +1,4 @@
-"""Retrieval one batch ahead of the training steps: it needs nothing that they change."""
+"""What is done one batch ahead of the training steps: sending it and, on a CPU, retrieval; neither needs parameters."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable
@@ -21,8 +21,8 @@ def retrieved(
 
     One batch ahead of the steps. On a CPU it is retrieved, which keeps little more than one core busy while the
     products of a step fill the others. An accelerator computes in the order it is asked to, and a step must not wait
-    for the batch after it, so there the batch is sent ahead and retrieved in turn. Several processes must give their
-    devices all work in the same order, so there everything comes in turn.
+    for the batch after it, so there the batch is sent ahead (though not with pmap) and retrieved in turn. Several
+    processes must give their devices all work in the same order, so there everything comes in turn.
     """
     retrieve = parallel.compile_retrieval(model.retrieve)
 

@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 from contextloc_jax.errors import InputError
 
 AXIS = "data"
-LARGE_BYTES, PIECES = 8_000_000, 16
+LARGE_BYTES, PIECES = 8_000_000, 16  # arrays from this size on go to a GPU in so many pieces
 Tree = Any
 
 
@@ -26,10 +26,15 @@ def compiler_options() -> dict | None:
     return {"xla_gpu_enable_triton_gemm": False} if jax.default_backend() == "gpu" else None
 
 
-def in_pieces(rows: np.ndarray, device: jax.Device) -> jax.Array:
-    """The array on the device, sent in pieces: a GPU's driver reads only memory that the host copied for it, and
-    while it reads a piece the host's cores copy others."""
-    return _joined(jax.device_put(np.array_split(rows, min(PIECES, len(rows))), device))
+def in_pieces(arrays: list[np.ndarray], devices: list[jax.Device]) -> list[jax.Array]:
+    """Every array [n, ...] on its device. A GPU reads pinned memory alone, to which the host first copies what is to
+    be sent, an array in one thread: of pieces several are copied while others are sent.
+
+    Waits for the pieces, as what is asked of a GPU waits for all that it was asked before, the joining too.
+    """
+    pairs = zip(arrays, devices, strict=True)
+    sent = [jax.device_put(np.array_split(rows, min(PIECES, len(rows))), device) for rows, device in pairs]
+    return [_joined(pieces) for pieces in jax.block_until_ready(sent)]
 
 
 @jax.jit
@@ -80,9 +85,9 @@ class Parallel:
         rows, sharding = np.asarray(array), NamedSharding(self.mesh, P(AXIS))
         if jax.default_backend() != "gpu" or rows.nbytes < LARGE_BYTES:
             return jax.make_array_from_process_local_data(sharding, rows)
-        by_device = zip(np.split(rows, self.num_local_devices), self.mesh.local_devices, strict=True)
-        shape = len(rows) // self.num_local_devices * self.num_devices, *rows.shape[1:]
-        return jax.make_array_from_single_device_arrays(shape, sharding, [in_pieces(*pair) for pair in by_device])
+        placed = in_pieces(np.split(rows, self.num_local_devices), list(self.mesh.local_devices))
+        shape = len(placed[0]) * self.num_devices, *rows.shape[1:]
+        return jax.make_array_from_single_device_arrays(shape, sharding, placed)
 
     def to_host(self, replicated: Tree) -> Tree:
         """A replicated device tree -> NumPy."""

@@ -38,7 +38,7 @@ def retrieve_segments(
       features: [V, T, D], read as they are and taken to the type of `video`.
       norm, to_video: [V, T] norms of the snippets and their relevance to the video's representation `video` [V, D].
       first, last: [V, N] int32 first and last snippet (inclusive) of every segment; last <= first means the single
-        snippet `first`. All are below T.
+        snippet `first`. All are in 0..T - 1.
       norm_floor: norms of queries below this count as this.
       interpret: run as jnp, for tests on a CPU.
     """
@@ -67,7 +67,11 @@ def retrieve_segments(
 
 
 def _of_one_segment(padded_width, norm_floor, features, norm, to_video, video, first, last, query, local, adapted):
-    """Two passes over the segment's snippets: their maximum, then sums weighted by relevance to it and to the video."""
+    """Two passes over the segment's snippets: their maximum, then sums weighted by relevance to it and to the video.
+
+    Of its video: features [T, D], norm and to_video [T], video [D]. Of the segment: first and last []; what is written,
+    query, local and adapted, is [D].
+    """
     columns = pl.ds(0, padded_width)
     in_row = jnp.arange(padded_width) < video.shape[0]
     kind, first, last = video.dtype, first[...], last[...]

@@ -169,16 +169,19 @@ def test_rows_come_back_in_the_order_they_were_given(kind):
 def test_a_large_array_goes_to_a_gpu_in_pieces_and_arrives_whole(monkeypatch, rows):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(parallel_module, "LARGE_BYTES", 100)
+    sent, in_pieces = [], parallel_module.in_pieces
+    monkeypatch.setattr(parallel_module, "in_pieces", lambda *a: sent.append(a) or in_pieces(*a))
     parallel = Parallel()
     batch = {
         "large": np.random.default_rng(0).standard_normal((rows * parallel.num_local_devices, 7, 2)),
-        "few": np.ones(4),
+        "few": np.ones(parallel.num_local_devices),
     }
     batch = jax.tree.map(np.float32, batch)
     placed = parallel.shard(batch)
     assert placed["large"].sharding.is_equivalent_to(NamedSharding(parallel.mesh, PartitionSpec("data")), 3)
     found = parallel.gather(placed)
     assert all(np.array_equal(found[name], batch[name]) for name in batch)
+    assert [sum(map(len, arrays)) for arrays, _ in sent] == [len(batch["large"])]
 
 
 @pytest.mark.parametrize("kind", KINDS)
