@@ -15,13 +15,13 @@ import numpy as np
 
 from contextloc_jax.initializers import uniform_by_width
 from contextloc_jax.precision import accumulator, matmul, project
-from contextloc_jax.retrieval_kernel import kernels_compile, retrieve_segments
 
 NORM_FLOOR = 1e-6  # torch's cosine similarity: norms below this count as this
 WINDOWS = [size << power for power in range(24) for size in (64, 96)]  # snippets
 GROUP_SPAN = 20  # snippets in which about as many segments have their middle as share a window
 GROUP_UNIT, SMALLEST_GROUP = 8, 16  # segments; products are made of blocks of 8 and 16 columns
 MAXIMA_BLOCK = 8  # snippets, a power of two
+OLDEST_CAPABILITY = 8.0  # of an NVIDIA GPU that kernels are compiled for
 
 
 class Retrieved(NamedTuple):
@@ -52,6 +52,12 @@ def retrieve_all(features: jax.Array, num_snippets: jax.Array, segments: jax.Arr
     return jax.lax.platform_dependent(features, num_snippets, segments, cpu=one_by_one, default=together, **kernel)
 
 
+def kernels_compile() -> bool:
+    """Whether this process's devices are NVIDIA GPUs of the generation of the A100 (Ampere) or later."""
+    capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))  # '9.0'; of AMD's 'gfx942'
+    return capability[:1].isdigit() and float(capability) >= OLDEST_CAPABILITY
+
+
 def retrieve_in_kernel(
     features: jax.Array, num_snippets: jax.Array, segments: jax.Array, dtype="float32", interpret: bool = False
 ) -> Retrieved:
@@ -59,6 +65,8 @@ def retrieve_in_kernel(
 
     Padded segments are clipped to the video. interpret: run the kernel as jnp, on a CPU.
     """
+    from contextloc_jax.retrieval_kernel import retrieve_segments  # importing Pallas takes 0.1 s
+
     kind, rows = accumulator(dtype), jnp.arange(features.shape[1])
     valid = rows < num_snippets[:, None]
     kept = jnp.where(valid[..., None], features, 0).astype(kind)

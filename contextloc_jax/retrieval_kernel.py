@@ -13,13 +13,6 @@ from jax.experimental.pallas import triton
 
 ROWS = 4  # snippets read at a time, a power of two
 VALUES_A_WARP = 256  # of a snippet's features
-OLDEST_CAPABILITY = 8.0  # of an NVIDIA GPU that Triton compiles for
-
-
-def kernels_compile() -> bool:
-    """Whether this process's devices are NVIDIA GPUs of the generation of the A100 (Ampere) or later."""
-    capability = str(getattr(jax.local_devices()[0], "compute_capability", ""))  # '9.0'; of AMD's 'gfx942'
-    return capability[:1].isdigit() and float(capability) >= OLDEST_CAPABILITY
 
 
 def retrieve_segments(
