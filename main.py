@@ -13,10 +13,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from contextloc_jax import score_commands  # without jax and TensorFlow
-from contextloc_jax.errors import InputError, refusals_are_one_line
-from contextloc_jax.host_memory import keep_freed_memory
-from contextloc_jax.preemption import Stopped, StopSignal
+from contextloc_jax.commands import score
+from contextloc_jax.commands.compare import compare
+from contextloc_jax.commands.fuse import fuse
+from contextloc_jax.core.errors import InputError, refusals_are_one_line
+from contextloc_jax.devices.host_memory import keep_freed_memory
+from contextloc_jax.devices.preemption import Stopped, StopSignal
 
 FLAGS = flags.FLAGS
 TOGETHER = ("coordinator", "num_processes", "process_id")
@@ -55,23 +57,21 @@ def run(mode: str) -> None:
     workdir = FLAGS.workdir
     match mode:
         case "score":
-            from input_pipeline import annotations
+            from input_pipeline.formats import annotations
 
-            score_commands.score(
-                workdir, FLAGS.detections, FLAGS.annotations, FLAGS.protocol, FLAGS.subset, annotations
-            )
+            score.score(workdir, FLAGS.detections, FLAGS.annotations, FLAGS.protocol, FLAGS.subset, annotations)
         case "compare":
-            score_commands.compare(workdir, FLAGS.runs, FLAGS.protocol)
+            compare(workdir, FLAGS.runs, FLAGS.protocol)
         case "fuse":
-            score_commands.fuse(workdir, FLAGS.streams, FLAGS.protocol, FLAGS.class_scores, FLAGS.class_top_k)
+            fuse(workdir, FLAGS.streams, FLAGS.protocol, FLAGS.class_scores, FLAGS.class_top_k)
         case "import_torch":
-            from contextloc_jax import torch_commands
+            from contextloc_jax.commands import torch_checkpoints
 
-            torch_commands.import_torch(FLAGS.config, workdir, FLAGS.torch_checkpoint)
+            torch_checkpoints.import_torch(FLAGS.config, workdir, FLAGS.torch_checkpoint)
         case "export_torch":
-            from contextloc_jax import torch_commands
+            from contextloc_jax.commands import torch_checkpoints
 
-            torch_commands.export_torch(workdir, FLAGS.checkpoint, FLAGS.torch_checkpoint)
+            torch_checkpoints.export_torch(workdir, FLAGS.checkpoint, FLAGS.torch_checkpoint)
         case _:
             run_on_dataset(mode, FLAGS.config, workdir)
 
@@ -81,21 +81,22 @@ def run_on_dataset(mode: str, config, workdir: str) -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
     keep_freed_memory()
     stop_signal = StopSignal() if mode == "train" else None  # before the imports, which take seconds
-    from contextloc_jax import commands, processes
-    from input_pipeline import factories as inputs
+    from contextloc_jax.commands import train
+    from contextloc_jax.devices import processes
+    from input_pipeline import inputs as inputs
 
     with processes.together(*(FLAGS[name].value for name in TOGETHER)), refusals_are_one_line():
         match mode:
             case "train":
                 from clu.metric_writers import SummaryWriter
 
-                commands.train(config, workdir, inputs, SummaryWriter, stop_signal, bool(FLAGS.strict_restore))
+                train.train(config, workdir, inputs, SummaryWriter, stop_signal, bool(FLAGS.strict_restore))
             case "evaluate":
-                commands.evaluate(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
+                train.evaluate(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
             case "predict":
-                commands.predict(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
+                train.predict(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
             case "prepare":
-                commands.prepare(config, workdir, inputs)
+                train.prepare(config, workdir, inputs)
 
 
 def parse(arguments: list[str]) -> list[str]:

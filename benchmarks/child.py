@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from benchmarks.host import peak_gigabytes
-from contextloc_jax.host_memory import keep_freed_memory
+from contextloc_jax.devices.host_memory import keep_freed_memory
 
 
 def main() -> None:

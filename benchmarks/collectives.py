@@ -6,8 +6,8 @@ python -m benchmarks.collectives --config=configs/default.py --feature_width=102
 from absl import app, flags
 from ml_collections import config_flags
 
-from contextloc_jax.collectives import exchanged_bytes, ring_seconds
-from contextloc_jax.factories import make_model
+from benchmarks.exchanged_bytes import exchanged_bytes, ring_seconds
+from contextloc_jax.commands.settings import make_model
 
 config_flags.DEFINE_config_file("config", "configs/default.py", "A file of configs/.")
 flags.DEFINE_integer("feature_width", 1024, "Of the snippet features.", lower_bound=1)

@@ -8,9 +8,9 @@ map_1m   mAP of 1,000,000 detections in 200 classes, 10 thresholds (ActivityNet'
 import numpy as np
 
 from benchmarks.host import beside_copying, host_copy_rate, seconds_of
-from contextloc_jax.batch import Detections, GroundTruth
-from contextloc_jax.metrics import evaluate
-from contextloc_jax.suppression import nms
+from contextloc_jax.core.structs import Detections, GroundTruth
+from contextloc_jax.core.suppression import nms
+from contextloc_jax.evaluation.average_precision import evaluate
 
 THUMOS14 = {"num_detections": 74_000, "num_instances": 3_200, "num_classes": 20, "num_videos": 213}
 ACTIVITYNET = {"num_detections": 1_000_000, "num_instances": 7_700, "num_classes": 200, "num_videos": 4_900}

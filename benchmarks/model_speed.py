@@ -14,12 +14,12 @@ from benchmarks.host import peak_gigabytes, seconds_of
 from benchmarks.random_batch import random_batch
 from benchmarks.rates import copy_rate, matmul_rate, on_accelerator
 from benchmarks.useful_work import SCHEDULE_STEPS, SIZES, Size, floor_seconds, moved_bytes, useful_operations
-from contextloc_jax.lookahead import retrieved
-from contextloc_jax.losses import LossWeights
-from contextloc_jax.model import ContextLoc
-from contextloc_jax.optimizer import learning_rate_schedule, sgd
-from contextloc_jax.parallel import Parallel, compiler_options
-from contextloc_jax.train import initial_state, make_train_step
+from contextloc_jax.devices.parallel import Parallel, compiler_options
+from contextloc_jax.localization.contextloc import ContextLoc
+from contextloc_jax.localization.losses import LossWeights
+from contextloc_jax.training.lookahead import retrieved
+from contextloc_jax.training.optimizer import learning_rate_schedule, sgd
+from contextloc_jax.training.step import initial_state, make_train_step
 
 
 def measure(case: str) -> dict:

@@ -26,11 +26,12 @@ import numpy as np
 from benchmarks.host import beside_copying
 from benchmarks.rates import copy_rate
 from configs import synthetic
-from contextloc_jax import factories
-from contextloc_jax.lookahead import retrieved
-from contextloc_jax.parallel import Parallel
-from contextloc_jax.train import initial_state, make_train_step, smallest_batch
-from input_pipeline import factories as inputs
+from contextloc_jax.commands import settings
+from contextloc_jax.devices.parallel import Parallel
+from contextloc_jax.localization.initial import smallest_batch
+from contextloc_jax.training.lookahead import retrieved
+from contextloc_jax.training.step import initial_state, make_train_step
+from input_pipeline import inputs as inputs
 from input_pipeline.datasets import prepare
 
 NUM_VIDEOS = 64  # train; 16 test
@@ -87,10 +88,10 @@ def _step_loop(config, data, num_steps: int) -> dict[str, float]:
             waits.append(time.perf_counter() - asked)
             yield item
 
-    parallel, model = Parallel(config.parallel), factories.make_model(config)
-    optimizer, rate = factories.make_optimizer(config, steps_per_epoch=num_steps)
+    parallel, model = Parallel(config.parallel), settings.make_model(config)
+    optimizer, rate = settings.make_optimizer(config, steps_per_epoch=num_steps)
     step = parallel.compile_step(
-        make_train_step(model, optimizer, rate, factories.make_loss_weights(config), config.seed)
+        make_train_step(model, optimizer, rate, settings.make_loss_weights(config), config.seed)
     )
     first = smallest_batch(data.train.feature_width)
     state = parallel.replicate(initial_state(model, optimizer, first, config.seed))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.useful_work import CENTER_TYPES, TREE_NODES, TREE_ROWS, Size
-from contextloc_jax.batch import Batch, Targets, count_centers
+from contextloc_jax.core.structs import Batch, Targets, count_centers
 
 
 def random_batch(size: Size, seed: int = 0) -> Batch:

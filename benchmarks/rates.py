@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.host import median_seconds
-from contextloc_jax.precision import matmul
+from contextloc_jax.core.precision import matmul
 
 
 def on_accelerator() -> bool:

@@ -16,8 +16,8 @@ from benchmarks.log_plot import Panel, fitted_power, svg
 from benchmarks.model_speed import scoring
 from benchmarks.table import PAGE, figure, write_section
 from benchmarks.useful_work import Size
-from contextloc_jax.host_memory import keep_freed_memory
-from contextloc_jax.model import ContextLoc
+from contextloc_jax.devices.host_memory import keep_freed_memory
+from contextloc_jax.localization.contextloc import ContextLoc
 
 PROPOSALS = [Size(1, 600, nodes) for nodes in (200, 400, 800, 1600, 3200)]
 SNIPPETS = [Size(1, snippets, 400) for snippets in (256, 512, 1024, 2048, 4096)]

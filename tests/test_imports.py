@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu"}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 # What runs where neither is installed: reading files, scoring, comparing and fusing.

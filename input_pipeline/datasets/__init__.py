@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import logging
 
-from contextloc_jax.errors import InputError
+from contextloc_jax.core.errors import InputError
 
 # Each module offers make_builder(data_dir, **settings) -> VideoDatasetBuilder.
 REGISTRY = {

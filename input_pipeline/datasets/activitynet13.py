@@ -1,7 +1,7 @@
 """`activitynet13`: ActivityNet v1.3, 10,024 training and 4,926 validation videos of 200 classes, files brought by the
 user. Its features are rescaled to 100 bins a video (config.data.num_bins)."""
 
-from input_pipeline.datasets.proposal_videos import Files, ProposalVideos, open_builder
+from input_pipeline.datasets.from_files import Files, ProposalVideos, open_builder
 
 CITATION = """@inproceedings{caba2015activitynet,
   title={ActivityNet: A Large-Scale Video Benchmark for Human Activity Understanding},

@@ -1,6 +1,6 @@
 """`custom`: your own features, proposals and annotations; docs/custom_dataset.md is the tutorial."""
 
-from input_pipeline.datasets.proposal_videos import Files, ProposalVideos, open_builder
+from input_pipeline.datasets.from_files import Files, ProposalVideos, open_builder
 
 
 class Custom(ProposalVideos):

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 
 import tensorflow_datasets as tfds
 
-from input_pipeline import shoulder_sessions
-from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, inputs_key
-from input_pipeline.labels import label_proposals
-from input_pipeline.records import VideoRecord
-from input_pipeline.shoulder_sessions import FPS, Composition, Session, Standardiser
-from input_pipeline.windows import sliding_windows
+from contextloc_jax.proposals.sliding_windows import sliding_windows
+from input_pipeline.datasets import shoulder_sessions
+from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, inputs_key
+from input_pipeline.datasets.shoulder_sessions import FPS, Composition, Session, Standardiser
+from input_pipeline.videos.labels import label_proposals
+from input_pipeline.videos.records import VideoRecord
 
 SPLIT_PEOPLE = {"train": range(1, 8), "test": range(8, 11)}
 PROJECTION_SEED = 20180205  # never varied: another projection is another dataset

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, fields
 
 import tensorflow_datasets as tfds
 
-from contextloc_jax.errors import InputError
-from input_pipeline.datasets.example import Contents, VideoDatasetBuilder, inputs_key
-from input_pipeline.synthetic_videos import Sizes, make_video, video_ids
+from contextloc_jax.core.errors import InputError
+from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, inputs_key
+from input_pipeline.datasets.synthetic_videos import Sizes, make_video, video_ids
 
 _GENERATION = 1  # raise it when the code makes other data from the same settings
 

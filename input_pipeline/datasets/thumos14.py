@@ -9,8 +9,8 @@ Presets of the test videos (config.data.test_videos), since published numbers di
      (github.com/HYPJUDY/Decouple-SSAD/issues/23 names them).
 """
 
-from contextloc_jax.errors import InputError
-from input_pipeline.datasets.proposal_videos import Files, ProposalVideos, open_builder
+from contextloc_jax.core.errors import InputError
+from input_pipeline.datasets.from_files import Files, ProposalVideos, open_builder
 
 CLASS_NAMES = (
     "BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot",

@@ -1,0 +1,104 @@
+"""The mode fuse."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from contextloc_jax.commands.evaluated_runs import (
+    SCORES,
+    common_protocol,
+    evaluated_folder,
+    ground_truth_of,
+    read_metrics,
+)
+from contextloc_jax.commands.results import write_results
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.evaluation.matching import check_same_ground_truth
+from contextloc_jax.interchange.score_files import load_scores
+from contextloc_jax.localization.class_scores import check_class_scores_file
+from contextloc_jax.localization.decode import DetectionSettings
+from contextloc_jax.localization.fusion import fuse as fuse_scores
+
+STREAMS_FORM = "expected --streams=NAME=DIR:WEIGHT,..., such as rgb=runs/rgb:1,flow=runs/flow:1.2"
+
+
+class Stream(NamedTuple):
+    """One evaluated workdir that is fused, and its weight."""
+
+    name: str
+    workdir: Path
+    weight: float
+
+
+def fuse(
+    workdir: str,
+    streams: str,
+    protocol: str | None,
+    class_scores: str | None = None,
+    class_top_k: int | None = None,
+) -> None:
+    """Fuses the scores of evaluated workdirs by their weights and leaves evaluate's files.
+
+    class_scores, class_top_k: as config.detection's; None: none, and the protocol's usual number of classes.
+    """
+    parsed = parse_streams(streams)
+    check_class_scores_file(class_scores or "")
+    if class_top_k is not None and not class_scores:
+        raise InputError("--class_top_k chooses among --class_scores, which is not given; name a file or 'oracle'")
+    names, folders = [stream.name for stream in parsed], [stream.workdir for stream in parsed]
+    for stream in parsed:
+        evaluated_folder(stream.workdir, f"--streams: {stream.name}={stream.workdir}")
+        if stream.workdir.resolve() == Path(workdir).resolve():
+            raise InputError(f"--workdir={workdir} is the stream {stream.name}; the fusion needs a folder of its own")
+    protocol = protocol or common_protocol(folders)
+    find_protocol(protocol)
+    truths = [ground_truth_of(folder) for folder in folders]
+    for name, truth in zip(names[1:], truths[1:], strict=True):
+        check_same_ground_truth(truths[0], truth, (names[0], name))
+        if truth.labels != truths[0].labels:
+            raise InputError(f"{names[0]} and {name} number other classes; evaluate both with the same classes")
+    scores = fuse_scores([load_scores(folder / SCORES) for folder in folders], [s.weight for s in parsed], names)
+    fusion = find_protocol(protocol).fusion
+    settings = DetectionSettings(
+        protocol, fusion.top_k, fusion.nms_tiou, "hard", class_scores or "", fusion.class_top_k
+    )
+    if class_top_k is not None:
+        settings = settings._replace(class_top_k=class_top_k)
+    title = "Fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in parsed)
+    print(f"{title}: {len(scores)} videos")
+    write_results(workdir, scores, truths[0], settings, _fused_identity(folders), title)
+
+
+def parse_streams(text: str) -> list[Stream]:
+    """'rgb=DIR:1,flow=DIR:1.2' -> streams. InputError: another form, a name or folder twice, a weight that is none."""
+    streams = []
+    for part in text.split(","):
+        name, equals, rest = part.strip().partition("=")
+        folder, colon, weight = rest.rpartition(":")
+        if not (name and equals and folder and colon):
+            raise InputError(f"--streams: {part!r:.80} is no stream; {STREAMS_FORM}")
+        try:
+            streams.append(Stream(name, Path(folder), float(weight)))
+        except ValueError:
+            raise InputError(f"--streams: weight {weight!r:.40} of {name} is no number; {STREAMS_FORM}") from None
+        if not 0 <= streams[-1].weight < np.inf:
+            raise InputError(f"--streams: weight of {name} is {weight}; expected a number from 0")
+    for what, keys in (("name", [s.name for s in streams]), ("folder", [s.workdir.resolve() for s in streams])):
+        if len(set(keys)) < len(keys):
+            twice = next(stream for stream, key in zip(streams, keys, strict=True) if keys.count(key) > 1)
+            raise InputError(f"--streams: the {what} of {twice.name} occurs twice; expected every stream once")
+    if len(streams) < 2:
+        raise InputError(f"--streams={text}: one stream is nothing to fuse; {STREAMS_FORM}")
+    if not sum(stream.weight for stream in streams):
+        raise InputError(f"--streams={text}: all weights are 0; {STREAMS_FORM}")
+    return streams
+
+
+def _fused_identity(folders: Sequence[Path]) -> str:
+    """The streams' identity where it is one; streams of other features on the same videos give a hash of theirs."""
+    identities = sorted({read_metrics(folder).identity for folder in folders})
+    return identities[0] if len(identities) == 1 else hashlib.sha256("\n".join(identities).encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""Scores -> detections -> metrics -> files and report; the one path that training and the command line share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contextloc_jax.core.files import make_folder, write_json
+from contextloc_jax.core.structs import Detections, GroundTruth, VideoScores
+from contextloc_jax.evaluation.average_precision import evaluate
+from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.significance import intervals
+from contextloc_jax.interchange.detection_files import write_activitynet, write_csv
+from contextloc_jax.interchange.score_files import save_scores
+from contextloc_jax.localization.decode import DetectionSettings, find
+from contextloc_jax.report.page import write_report
+from contextloc_jax.report.tables import precision_table
+from contextloc_jax.workdir.scalar_log import read_curves
+
+
+def measure(scores: Sequence[VideoScores], ground_truth: GroundTruth, settings: DetectionSettings) -> dict:
+    """Metrics of the detections in `scores` (the content of metrics.json)."""
+    return evaluate(find(scores, ground_truth.labels, settings, ground_truth), ground_truth, settings.protocol)
+
+
+def assess(detections: Detections, ground_truth: GroundTruth, protocol: str, identity: str) -> dict:
+    """The content of metrics.json, with the interval of every mAP. identity: content hash of the evaluated data."""
+    return evaluate(detections, ground_truth, protocol) | {
+        "interval": intervals(detections, ground_truth, protocol),
+        "data": {"identity": identity},
+    }
+
+
+def write_results(
+    workdir: str | Path,
+    scores: Sequence[VideoScores],
+    ground_truth: GroundTruth,
+    settings: DetectionSettings,
+    identity: str,
+    title: str,
+) -> dict:
+    """Leaves scores.npz, detections.json, metrics.json, diagnosis.json and report.html in workdir; prints the table.
+
+    identity: content hash of the evaluated data, stamped into metrics.json. Returns the metrics.
+    """
+    detections = find(scores, ground_truth.labels, settings, ground_truth)
+    metrics = assess(detections, ground_truth, settings.protocol, identity)
+    if settings.class_scores:  # a number made with a classifier, or the annotations, is another number: say so
+        metrics["class_scores"] = {"source": Path(settings.class_scores).name, "top_k": settings.class_top_k}
+    diagnosis = diagnose(detections, ground_truth, settings.protocol)
+    workdir = make_folder(workdir)
+    save_scores(workdir / "scores.npz", scores, ground_truth)
+    write_activitynet(workdir / "detections.json", detections)
+    write_assessed(workdir, detections, ground_truth, metrics, diagnosis, title, read_curves(workdir))
+    print(precision_table(metrics))
+    print(f"report: {workdir / 'report.html'}")
+    return metrics
+
+
+def write_detections(workdir: str | Path, detections: Detections, title: str) -> None:
+    """Leaves detections.json, detections.csv and report.html in workdir: detections that nobody can judge yet."""
+    workdir = Path(workdir)
+    write_activitynet(workdir / "detections.json", detections)
+    write_csv(workdir / "detections.csv", detections)
+    write_report(workdir / "report.html", detections, None, None, None, title)
+    print(f"report: {workdir / 'report.html'}")
+
+
+def write_assessed(
+    workdir: Path,
+    detections: Detections,
+    ground_truth: GroundTruth,
+    metrics: dict,
+    diagnosis: dict,
+    title: str,
+    curves: dict,
+) -> None:
+    """Leaves metrics.json, diagnosis.json and report.html in workdir, whoever made the detections."""
+    write_json(workdir / "metrics.json", metrics)
+    write_json(workdir / "diagnosis.json", diagnosis)
+    write_report(workdir / "report.html", detections, ground_truth, metrics, curves, title, diagnosis=diagnosis)

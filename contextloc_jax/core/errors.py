@@ -1,0 +1,43 @@
+"""The exception that means "the user's input is wrong", what its message quotes, and disks that refuse to write."""
+
+import contextlib
+import errno
+import reprlib
+from collections.abc import Iterable
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_excerpt = reprlib.Repr()
+_excerpt.maxstring = _excerpt.maxother = 60
+
+
+class InputError(ValueError):
+    """Bad input from outside: a file, a flag, a config value, an argument.
+
+    The message is one line that says what was found, where (file and line, or video), what was expected and
+    how to fix it. The command line prints it and exits with 1; any other exception is a bug and keeps its traceback.
+    """
+
+
+def excerpt(value: object) -> str:
+    """`value` for an error message: one short line, whatever it holds."""
+    return _excerpt.repr(value)
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """The first few of many names for an error message, sorted."""
+    names = sorted(names)
+    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
+
+
+@contextlib.contextmanager
+def refusals_are_one_line():
+    """Turns a full, read-only or forbidden disk into an InputError, wherever it was met."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise InputError(
+            f"{error.filename or 'a file'}: {error.strerror}; make room or choose another folder, then run the same "
+            "command again: a training run goes on from its last checkpoint"
+        ) from error

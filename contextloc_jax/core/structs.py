@@ -1,0 +1,162 @@
+"""The structs that cross module borders: names, shapes, dtypes and units, in one table each.
+
+NamedTuples of arrays, so that NumPy code and jax (where they are pytrees) share them without importing each
+other. Letters: V videos in a batch, T snippets (padded), D feature width, M nodes (padded), R first-hop rows,
+C centres, K action classes (without background), N proposals of one video.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from contextloc_jax.core.errors import InputError
+
+Array = Any  # np.ndarray on the host, jax.Array inside the step
+
+FOREGROUND, INCOMPLETE, BACKGROUND = 0, 1, 2  # Targets.center_type
+
+
+class Targets(NamedTuple):
+    """What training compares a centre with. Slots: foreground first, then incomplete, background last.
+
+    center_type  [V, C]    int32    0 foreground, 1 incomplete, 2 background
+    label        [V, C]    int32    1..K; 0 for background
+    regression   [V, C, 2] float32  (centre shift / duration, log duration ratio), standardised
+    totals       [V, 2]    int32    what the losses are means over: the centres of the whole step's batch, on all
+                                    devices and processes, that `count_centers` counts; the same in every row
+    """
+
+    center_type: Array
+    label: Array
+    regression: Array
+    totals: Array
+
+
+def count_centers(center_type: np.ndarray) -> np.ndarray:
+    """Centres of any shape -> [2] int32: how many the activity loss judges (all but incomplete) and regression does."""
+    counts = np.count_nonzero(center_type != INCOMPLETE), np.count_nonzero(center_type == FOREGROUND)
+    return np.array(counts, np.int32)
+
+
+class Batch(NamedTuple):
+    """One padded batch of videos with the proposals (nodes) to score and the graph between them.
+
+    features      [V, T, D]    float32 or float16; rows >= num_snippets are padding. Or context_nets.Retrieved, all
+                               that the model takes from them
+    num_snippets  [V]          int32    at least 1
+    segments      [V, M, 3, 2] int32    first and last snippet (inclusive) of the start, action and end segment
+                                        of every node; last <= first means the single snippet `first`
+    node_count    [V, M]       float32  how often the node occurs in the video's trees (BatchNorm weight);
+                                        1 in evaluation, 0 marks padding
+    first_hop     [V, R, 5]    int32    node index of a tree row, then of its 4 children
+    second_hop    [V, C, 5]    int32    row index (into R) of a centre, then of its 4 children
+    center_mask   [V, C]       bool     False marks padding
+    example_key   [V]          uint32   folded from (seed, epoch, visit, video id): the dropout key of a video
+    targets       Targets in training, None in evaluation
+    """
+
+    features: Array
+    num_snippets: Array
+    segments: Array
+    node_count: Array
+    first_hop: Array
+    second_hop: Array
+    center_mask: Array
+    example_key: Array
+    targets: Targets | None
+
+
+class Scores(NamedTuple):
+    """What the model says of every centre.
+
+    activity      [..., C, K + 1]  logits, column 0 is background
+    completeness  [..., C, K]      raw completeness, one a class
+    regression    [..., C, K, 2]   (centre shift / duration, log duration ratio), standardised
+    """
+
+    activity: Array
+    completeness: Array
+    regression: Array
+
+
+class VideoScores(NamedTuple):
+    """Scores of all proposals of one video on the host; what scores.npz holds and detections start from.
+
+    proposals [N, 2] float64 are fractions of the video; regression [N, K, 2] is de-standardised; the arrays are
+    NumPy, activity [N, K + 1] and completeness [N, K] as in Scores.
+    """
+
+    video_id: str
+    duration_seconds: float
+    proposals: np.ndarray
+    activity: np.ndarray
+    completeness: np.ndarray
+    regression: np.ndarray
+
+
+class Detections(NamedTuple):
+    """Scored segments in columns.
+
+    video_ids  [V] str, labels [K] str: the names that the index columns point to
+    video      [N] int64   index into video_ids
+    label      [N] int64   index into labels (0-based; background is not a label)
+    segments   [N, 2] float64 seconds
+    scores     [N] float64
+    """
+
+    video_ids: list[str]
+    labels: list[str]
+    video: np.ndarray
+    label: np.ndarray
+    segments: np.ndarray
+    scores: np.ndarray
+
+
+class GroundTruth(NamedTuple):
+    """Annotated instances in columns, of every evaluated video (also of those without an instance).
+
+    video_ids [V] str, duration_seconds [V] float64, labels [K] str
+    video [G] int64, label [G] int64 (0-based), segments [G, 2] float64 seconds
+    """
+
+    video_ids: list[str]
+    duration_seconds: np.ndarray
+    labels: list[str]
+    video: np.ndarray
+    label: np.ndarray
+    segments: np.ndarray
+
+
+def check_scores(scores: Sequence[VideoScores], num_classes: int | None, where: str = "") -> None:
+    """InputError unless all videos have finite, well-formed scores of the same K classes, each video once."""
+    if not scores:
+        raise InputError(f"{where}no scored video; expected at least one")
+    num_classes = scores[0].completeness.shape[-1] if num_classes is None else num_classes
+    seen = set()
+    for video in scores:
+        name = f"{where}video {video.video_id!r}"
+        if video.video_id in seen:
+            raise InputError(f"{name} is scored twice; expected each video once")
+        seen.add(video.video_id)
+        count = len(video.proposals)
+        expected = {
+            "proposals": (count, 2),
+            "activity": (count, num_classes + 1),
+            "completeness": (count, num_classes),
+            "regression": (count, num_classes, 2),
+        }
+        for field, shape in expected.items():
+            values = getattr(video, field)
+            if values.shape != shape:
+                raise InputError(f"{name}: {field} is {values.shape}, expected {shape} for {num_classes} classes")
+            if not np.isfinite(values).all():
+                row = np.argwhere(~np.isfinite(values))[0][0]
+                raise InputError(f"{name}: {field} of proposal {row} is not finite; was training unstable?")
+        start, end = video.proposals.T
+        wrong = np.flatnonzero((start > end) | (start < 0) | (end > 1))
+        if wrong.size:
+            found = video.proposals[wrong[0]].tolist()
+            raise InputError(f"{name}: proposal {wrong[0]} is {found}, expected 0 <= start <= end <= 1 of the video")
+        if not 0 < video.duration_seconds < np.inf:
+            raise InputError(f"{name}: duration is {video.duration_seconds} s, expected a positive number")

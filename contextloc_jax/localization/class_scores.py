@@ -1,0 +1,172 @@
+"""Video-level class scores: which classes a video shows at all, as a classifier or the annotations say.
+
+`detections.detect` multiplies the scores of a video's proposals by them. Forms of file:
+.json  {video id: {label: score}}, or ActivityNet's classification results
+       {"results": {video id: [{"label": ..., "score": ...}]}}; a label that a video does not list has 0. Also
+       {"class": [labels], "results": {video id: [a score for each of them]}}. Ids may lack ActivityNet's "v_".
+.npy   [rows, K], columns in the order of the classes; or 101 columns of UCF101 in their usual order for THUMOS14's
+       classes. Row n - 1 belongs to the video whose id ends in the number n (video_test_0000004: row 3); where ids end
+       in no number, rows are the videos in sorted order, as many as there are videos.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.files import read_json
+from contextloc_jax.core.protocols import ORACLE
+from contextloc_jax.core.structs import GroundTruth
+
+SUFFIXES = (".json", ".npy")
+UCF101_CLASSES = 101
+UCF101_COLUMNS = {  # of THUMOS14's classes, counted from 0
+    "BaseballPitch": 6,
+    "BasketballDunk": 8,
+    "Billiards": 11,
+    "CleanAndJerk": 20,
+    "CliffDiving": 21,
+    "CricketBowling": 22,
+    "CricketShot": 23,
+    "Diving": 25,
+    "FrisbeeCatch": 30,
+    "GolfSwing": 32,
+    "HammerThrow": 35,
+    "HighJump": 39,
+    "JavelinThrow": 44,
+    "LongJump": 50,
+    "PoleVault": 67,
+    "Shotput": 78,
+    "SoccerPenalty": 84,
+    "TennisSwing": 91,
+    "ThrowDiscus": 92,
+    "VolleyballSpiking": 96,
+}
+
+
+def find_class_scores(
+    source: str, video_ids: Sequence[str], labels: Sequence[str], ground_truth: GroundTruth | None = None
+) -> dict[str, np.ndarray] | None:
+    """What detection.class_scores means: '' no scores (None), 'oracle' the annotated classes, else a file of them.
+
+    InputErrors as of `read_class_scores`; also 'oracle' where there is no ground truth.
+    """
+    if not source:
+        return None
+    if source != ORACLE:
+        return read_class_scores(source, video_ids, labels)
+    if ground_truth is None:
+        check_not_oracle(source)
+    return oracle_class_scores(ground_truth)
+
+
+def check_class_scores_file(source: str) -> None:
+    """InputError for a value of detection.class_scores that cannot be read later: to find out before hours of work."""
+    if source in ("", ORACLE):
+        return
+    if Path(source).suffix.lower() not in SUFFIXES:
+        raise InputError(f"{source}: video-level class scores are 'oracle' or a file, .json or .npy (never a pickle)")
+    if not Path(source).is_file():
+        raise InputError(f"{source}: there is no such file of video-level class scores; check the path")
+
+
+def check_not_oracle(source: str) -> None:
+    """InputError for a value of detection.class_scores that needs annotations, where there are none."""
+    if source == ORACLE:
+        raise InputError("detection.class_scores is 'oracle', but these videos have no annotations; name a file")
+
+
+def read_class_scores(
+    path: str | os.PathLike, video_ids: Sequence[str], labels: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """{video id: scores [K] float64 >= 0} in the order of `labels`, for each of `video_ids`.
+
+    InputError: another form than above, a video that is missing, a score that is negative or not finite, classes that
+    are not those of `labels`.
+    """
+    check_class_scores_file(str(path))
+    read = _read_json if Path(path).suffix.lower() == ".json" else _read_array
+    scores = read(path, list(video_ids), list(labels))
+    for video_id, values in scores.items():
+        if not np.isfinite(values).all() or values.min(initial=0) < 0:
+            raise InputError(f"{path}: video {video_id!r}: class scores {values}; expected finite numbers >= 0")
+    return scores
+
+
+def oracle_class_scores(ground_truth: GroundTruth) -> dict[str, np.ndarray]:
+    """The perfect classifier: 1 for the classes annotated in a video, 0 for the others, which are then dropped."""
+    present = np.zeros((len(ground_truth.video_ids), len(ground_truth.labels)))
+    present[ground_truth.video, ground_truth.label] = 1
+    return dict(zip(ground_truth.video_ids, present, strict=True))
+
+
+def _read_json(path, video_ids: list[str], labels: list[str]) -> dict[str, np.ndarray]:
+    content = read_json(path)
+    classes = content.get("class") if isinstance(content, dict) and "results" in content else None
+    content = content.get("results", content) if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(classes, list | None):
+        raise InputError(f"{path}: expected {{video id: {{label: score}}}}")
+    rows = {video_id: content.get(video_id, content.get(video_id.removeprefix("v_"))) for video_id in video_ids}
+    by_video = {video_id: _by_label(path, video_id, row, classes) for video_id, row in rows.items()}
+    used = set().union(*by_video.values())
+    missing, unknown = sorted(set(labels) - used), sorted(used - set(labels))
+    if unknown and missing:
+        raise InputError(
+            f"{path}: class {unknown[0]!r} is unknown and {missing[0]!r} is not scored; expected the"
+            f" {len(labels)} classes of the dataset"
+        )
+    return {
+        video_id: np.array([scores.get(label, 0.0) for label in labels], np.float64)
+        for video_id, scores in by_video.items()
+    }
+
+
+def _by_label(path, video_id: str, scores: object, classes: list | None) -> dict[str, float]:
+    where = f"{path}: video {video_id!r}"
+    if scores is None:
+        raise InputError(f"{where} has no class scores; expected every evaluated video")
+    try:
+        if isinstance(scores, dict):
+            pairs = scores.items()
+        elif classes:
+            pairs = zip(classes, scores, strict=True)
+        else:
+            pairs = [(row["label"], row["score"]) for row in scores]
+        return {str(label): float(score) for label, score in pairs}
+    except (TypeError, KeyError, ValueError, OverflowError):
+        raise InputError(f"{where}: found {scores!r:.60}, expected {{label: score}}") from None
+
+
+def _read_array(path, video_ids: list[str], labels: list[str]) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as .npy ({error})") from None
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise InputError(f"{path}: found {array.dtype} {array.shape}, expected numbers [rows, classes]")
+    columns = np.arange(len(labels))
+    if array.shape[1] == UCF101_CLASSES != len(labels) and set(labels) <= set(UCF101_COLUMNS):
+        columns = np.array([UCF101_COLUMNS[label] for label in labels])
+    elif array.shape[1] != len(labels):
+        raise InputError(f"{path}: {array.shape[1]} columns, expected one for each of the {len(labels)} classes")
+    rows = _rows(path, video_ids, len(array))
+    if max(rows) >= len(array):
+        late = max(video_ids, key=lambda name: rows[video_ids.index(name)])
+        raise InputError(f"{path}: {len(array)} rows, but video {late!r} needs row {max(rows)} (counted from 0)")
+    return {name: array[row, columns].astype(np.float64) for name, row in zip(video_ids, rows, strict=True)}
+
+
+def _rows(path, video_ids: list[str], num_rows: int) -> list[int]:
+    numbers = [re.search(r"(\d+)$", name) for name in video_ids]
+    if all(found and int(found[1]) > 0 for found in numbers):
+        return [int(found[1]) - 1 for found in numbers]
+    if num_rows != len(video_ids):
+        raise InputError(
+            f"{path}: {num_rows} rows for {len(video_ids)} videos whose names end in no number; expected a row for each"
+        )
+    place = {name: row for row, name in enumerate(sorted(video_ids))}
+    return [place[name] for name in video_ids]

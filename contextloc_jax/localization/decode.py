@@ -1,0 +1,200 @@
+"""From scores of proposals to detections: fuse streams, best pairs, NMS, boundary regression, in the authors' order.
+
+Everything happens in fractions of the video, and scores keep the precision they come in (float32 from the model,
+float64 once fused), because that is what the authors' code does (golden nms.npz); seconds appear at the very end.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.structs import Detections, GroundTruth, VideoScores, check_scores
+from contextloc_jax.core.suppression import nms as hard_nms
+from contextloc_jax.core.suppression import soft_nms
+from contextloc_jax.localization.class_scores import find_class_scores
+
+NMS_METHODS = ("hard", "linear", "gaussian", "none")
+
+
+def detect(
+    scores: Sequence[VideoScores],
+    labels: Sequence[str],
+    top_k: int = 2000,
+    nms_tiou: float = 0.35,
+    nms: str = "hard",
+    *,
+    sigma: float = 0.5,
+    regression: bool = True,
+    class_scores: Mapping[str, np.ndarray] | None = None,
+    class_top_k: int | None = None,
+) -> Detections:
+    """Detections in seconds: rows by video, class and decreasing score.
+
+    score(class) = softmax(activity)[class] * exp(completeness[class]); the `top_k` best (proposal, class) pairs of
+    a video; NMS per video and class; then regression of what is left (golden rule: segments change, scores do not).
+    Equal scores at the cut: the earlier proposal, then the earlier class, is kept.
+
+    Args:
+      labels: K class names, in the order of the score columns.
+      nms: 'hard', 'linear' or 'gaussian' (Soft-NMS, which lowers scores), or 'none'. sigma is the gaussian's.
+      class_scores: {video id: [K] video-level scores >= 0} that multiply score(class); a class with 0 is dropped.
+        THUMOS14's model needs none; ActivityNet's settings are top_k=100, nms_tiou=0.4 and these scores.
+      class_top_k: keep only the best classes of `class_scores` in each video (equal scores: the earlier class).
+
+    InputError: scores that are not finite, proposals reversed or outside [0, 1], another number of classes, a video
+    twice or without class scores, a setting outside its range.
+    """
+    _check_settings(len(labels), top_k, nms_tiou, nms, sigma)
+    check_scores(scores, len(labels))
+    pairs = [_best_pairs(video, top_k, _class_weights(video, class_scores, class_top_k)) for video in scores]
+    counts = [len(pair_scores) for _, _, pair_scores in pairs]
+    video = np.repeat(np.arange(len(scores)), counts)
+    label = _concatenate([label for _, label, _ in pairs], (0,), np.int64)
+    pair_scores = _concatenate([pair_scores for _, _, pair_scores in pairs], (0,), np.float64)
+    segments = _concatenate([v.proposals[p] for v, (p, _, _) in zip(scores, pairs, strict=True)], (0, 2), np.float64)
+    shifts = _concatenate([v.regression[p, c] for v, (p, c, _) in zip(scores, pairs, strict=True)], (0, 2), np.float64)
+    kept, pair_scores = _suppress(segments, pair_scores, video * len(labels) + label, nms, nms_tiou, sigma)
+    segments = regress(segments[kept], shifts[kept]) if regression else segments[kept]
+    duration = np.array([video.duration_seconds for video in scores], np.float64)
+    return Detections(
+        video_ids=[video.video_id for video in scores],
+        labels=list(labels),
+        video=video[kept],
+        label=label[kept],
+        segments=segments * duration[video[kept], None],
+        scores=pair_scores,
+    )
+
+
+def score_classes(activity: np.ndarray, completeness: np.ndarray) -> np.ndarray:
+    """softmax(activity [N, K + 1])[1:] * exp(completeness [N, K]) -> [N, K], in the precision of the arguments."""
+    exponential = np.exp(activity - activity.max(axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):  # detect() reports an overflow with the video's name
+        return (exponential / exponential.sum(axis=-1, keepdims=True))[:, 1:] * np.exp(completeness)
+
+
+def regress(segments: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Segments [N, 2] (fractions of the video) moved by shifts [N, 2] and clipped to [0, 1] (golden regress_*).
+
+    centre += duration * shift[0]; duration *= exp(shift[1]).
+    """
+    start, end = segments.T
+    duration = end - start
+    centre = (start + end) / 2 + duration * shifts[:, 0]
+    half = duration * np.exp(shifts[:, 1]) / 2
+    return np.clip(np.stack([centre - half, centre + half], axis=1), 0, 1)
+
+
+def _best_pairs(
+    video: VideoScores, top_k: int, class_weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Proposal, class and score of the best pairs, in (proposal, class) order."""
+    pair_scores = score_classes(video.activity, video.completeness)
+    if class_weights is not None:
+        pair_scores = pair_scores * class_weights
+    flat = pair_scores.ravel()
+    allowed = np.arange(flat.size)
+    if class_weights is not None:
+        allowed = allowed[np.tile(class_weights > 0, len(pair_scores))]
+    if allowed.size > top_k:
+        values = flat[allowed]
+        cut = np.partition(values, -top_k)[-top_k]
+        above, equal = allowed[values > cut], allowed[values == cut]
+        allowed = np.sort(np.concatenate([above, equal[: top_k - above.size]]))
+    proposal, label = np.divmod(allowed, pair_scores.shape[1])
+    if not np.isfinite(flat[allowed]).all():
+        raise InputError(f"video {video.video_id!r}: exp(completeness) overflows; check the model")
+    return proposal, label, flat[allowed]
+
+
+def _class_weights(
+    video: VideoScores, class_scores: Mapping[str, np.ndarray] | None, class_top_k: int | None
+) -> np.ndarray | None:
+    """What multiplies the scores of the K classes of a video; 0 drops a class."""
+    if class_scores is None:
+        return None
+    if video.video_id not in class_scores:
+        raise InputError(f"video {video.video_id!r} has no video-level class scores; add it to their file")
+    weights = np.asarray(class_scores[video.video_id], np.float64)
+    expected = (video.completeness.shape[1],)
+    if weights.shape != expected or not np.isfinite(weights).all() or weights.min() < 0:
+        raise InputError(f"video {video.video_id!r}: class scores {weights}; expected {expected[0]} numbers >= 0")
+    if class_top_k is not None and class_top_k < len(weights):
+        weights = weights.copy()
+        weights[np.argsort(-weights, kind="stable")[class_top_k:]] = 0
+    return weights
+
+
+def _suppress(segments, scores, groups, nms, nms_tiou, sigma) -> tuple[np.ndarray, np.ndarray]:
+    """Rows kept, by group and decreasing score, and their scores."""
+    if nms == "none":
+        kept = np.lexsort((-scores, groups))
+        return kept, scores[kept]
+    if nms == "hard":
+        kept = hard_nms(segments, scores, groups, nms_tiou)
+        return kept, scores[kept]
+    return soft_nms(segments, scores, groups, nms, nms_tiou, sigma)
+
+
+def _concatenate(parts: list[np.ndarray], empty_shape: tuple[int, ...], dtype) -> np.ndarray:
+    return np.concatenate([np.zeros(empty_shape, dtype), *parts]).astype(dtype)
+
+
+def _check_settings(num_classes: int, top_k: int, nms_tiou: float, nms: str, sigma: float) -> None:
+    if num_classes < 1:
+        raise InputError("detect: no class names; expected one for every score column")
+    if top_k < 1:
+        raise InputError(f"detection.top_k is {top_k}, expected at least 1")
+    if not 0 <= nms_tiou <= 1:
+        raise InputError(f"detection.nms_tiou is {nms_tiou}, expected a tIoU in [0, 1]")
+    if nms not in NMS_METHODS:
+        raise InputError(f"detection.nms is {nms!r}, expected one of {', '.join(NMS_METHODS)}")
+    if not sigma > 0:
+        raise InputError(f"detection.sigma is {sigma}, expected a positive number")
+
+
+def proposals_of(scores: list[VideoScores]) -> Detections:
+    """The proposals of scored videos in seconds, each with its best class score, as one class 'proposal'."""
+    counts = [len(video.proposals) for video in scores]
+    best = [score_classes(video.activity, video.completeness).max(axis=1) for video in scores]
+    seconds = [np.asarray(video.proposals, np.float64) * video.duration_seconds for video in scores]
+    return Detections(
+        [video.video_id for video in scores],
+        ["proposal"],
+        np.repeat(np.arange(len(scores)), counts),
+        np.zeros(sum(counts), np.int64),
+        np.concatenate([np.zeros((0, 2)), *seconds]),
+        np.concatenate([np.zeros(0), *best]).astype(np.float64),
+    )
+
+
+class DetectionSettings(NamedTuple):
+    """How scores become detections, and under which protocol they are measured; values as config.detection's."""
+
+    protocol: str
+    top_k: int
+    nms_tiou: float
+    nms: str
+    class_scores: str = ""
+    class_top_k: int = 0
+
+
+def find(
+    scores: Sequence[VideoScores],
+    labels: Sequence[str],
+    settings: DetectionSettings,
+    ground_truth: GroundTruth | None = None,
+) -> Detections:
+    """Detections of all videos; ground_truth is looked at by class_scores='oracle' alone."""
+    video_ids = [video.video_id for video in scores]
+    return detect(
+        scores,
+        labels,
+        top_k=settings.top_k,
+        nms_tiou=settings.nms_tiou,
+        nms=settings.nms,
+        class_scores=find_class_scores(settings.class_scores, video_ids, labels, ground_truth),
+        class_top_k=settings.class_top_k or None,
+    )

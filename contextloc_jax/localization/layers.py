@@ -1,0 +1,66 @@
+"""Layers that the nets share."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from contextloc_jax.core.precision import accumulator, project
+
+
+class Linear(nn.Module):
+    """x W + b with the kernel stored [in, out]; `dtype` as in precision.matmul."""
+
+    width: int
+    kernel_init: nn.initializers.Initializer
+    bias_init: nn.initializers.Initializer
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        stored = accumulator(self.dtype)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.width), stored)
+        return project(x, kernel, self.dtype) + self.param("bias", self.bias_init, (self.width,), stored)
+
+
+def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
+    """Inverted dropout with one key a video, so that a draw does not depend on how videos are batched.
+
+    x [V, ...]; keys [V], or None for none.
+    """
+    if keys is None or rate == 0:
+        return x
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
+def take_rows(x: jax.Array, indices: jax.Array) -> jax.Array:
+    """x [V, M, ...] at indices [V, ...] of its second axis, video by video."""
+    return jax.vmap(lambda rows, index: rows[index])(x, indices)
+
+
+@jax.custom_vjp
+def take_rows_twice(x: jax.Array, indices: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`take_rows` at either; their gradients are scattered together and not added up in another pass over all of x."""
+    return take_rows(x, indices), take_rows(x, others)
+
+
+def _take_forward(x, indices, others):
+    return take_rows_twice(x, indices, others), (x, indices, others)
+
+
+def _take_backward(inputs, gradients):
+    def joined(*parts, shape=()):
+        return jnp.concatenate([part.reshape(len(part), -1, *shape) for part in parts], axis=1)
+
+    x, *indices = inputs
+    _, scatter = jax.vjp(lambda x: take_rows(x, joined(*indices)), x)
+    return *scatter(joined(*gradients, shape=x.shape[2:])), None, None
+
+
+take_rows_twice.defvjp(_take_forward, _take_backward)
+
+
+def cosine(product: jax.Array, squared_norms: jax.Array) -> jax.Array:
+    """a.b and |a|^2 |b|^2 -> cosine; 0 where a vector is zero (the authors' code: NaN)."""
+    positive = squared_norms > 0
+    return jnp.where(positive, product * jax.lax.rsqrt(jnp.where(positive, squared_norms, 1)), 0)

@@ -1,0 +1,89 @@
+"""The three losses (paper section 3.5; golden rules: losses.npz, train.npz).
+
+Every function returns a part's share of the loss of a step's whole batch: the sum over the part, divided by the
+count of the whole. The shares of devices, processes and accumulated parts add up to the loss.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, Scores, Targets
+
+HARDEST_SHARE = 0.17  # of the incompletes
+
+
+class Losses(NamedTuple):
+    activity: jax.Array
+    completeness: jax.Array
+    regression: jax.Array
+    total: jax.Array
+
+
+class LossWeights(NamedTuple):
+    """How the losses add up; of a video's slots the first are foreground and the last background."""
+
+    num_foreground: int = 1
+    num_background: int = 1
+    completeness: float = 0.5
+    regression: float = 0.5
+
+
+def activity_loss(logits: jax.Array, label: jax.Array, mask: jax.Array, count: jax.Array) -> jax.Array:
+    """Cross-entropy of the rows of `mask`, by `count`: logits [..., K + 1], label [...] (0 background), mask [...]."""
+    log_probability = jax.nn.log_softmax(logits)
+    picked = jnp.take_along_axis(log_probability, label[..., None], axis=-1)[..., 0]
+    return -jnp.sum(jnp.where(mask, picked, 0)) / count
+
+
+def completeness_loss(
+    scores: jax.Array, label: jax.Array, num_positive: int, num_groups: int | None = None
+) -> jax.Array:
+    """Class-wise hinge with online hard example mining: scores [G, S, K], label [G, S] in 1..K.
+
+    The first `num_positive` rows of a group want a score above 1, the others below -1; of the others the hardest
+    17 % of the group (at least one) count. The authors divide by the positives plus int(0.17 x all others of the
+    whole batch), which is not always the number kept. num_groups: of the whole batch; None: those given.
+    """
+    groups, size, _ = scores.shape
+    picked = jnp.take_along_axis(scores, label[..., None] - 1, axis=-1)[..., 0]
+    positive = jax.nn.relu(1 - picked[:, :num_positive])
+    negative = jax.nn.relu(1 + picked[:, num_positive:])
+    num_negative = size - num_positive
+    hardest, _ = jax.lax.top_k(negative, max(int(num_negative * HARDEST_SHARE), 1))
+    groups = num_groups or groups
+    count = groups * num_positive + max(int(groups * num_negative * HARDEST_SHARE), 1)
+    return (jnp.sum(positive) + jnp.sum(hardest)) / count
+
+
+def regression_loss(
+    regression: jax.Array, label: jax.Array, target: jax.Array, mask: jax.Array, count: jax.Array
+) -> jax.Array:
+    """Smooth L1 (beta 1) of both targets over the rows of `mask`, by `count`: regression [..., K, 2], label in 1..K,
+    target [..., 2]."""
+    index = jnp.maximum(label - 1, 0)[..., None, None]
+    picked = jnp.take_along_axis(regression, index, axis=-2)[..., 0, :]
+    error = jnp.abs(picked - target)
+    smooth = jnp.where(error < 1, 0.5 * jnp.square(error), error - 0.5)
+    return jnp.sum(jnp.where(mask[..., None], smooth, 0)) / count
+
+
+def losses(scores: Scores, targets: Targets, weights: LossWeights, num_videos: int | None = None) -> Losses:
+    """The three losses of a batch and their weighted sum (L = activity + a completeness + b regression).
+
+    num_videos: of the step's whole batch, where `scores` are of a part of it.
+
+    Activity: foreground and background centres. Completeness: all but the background slots.
+    Regression: foreground centres. Golden rule: a slot whose pool is empty holds a foreground sample instead.
+    """
+    kind, label = targets.center_type, targets.label
+    judged_centers, regressed_centers = targets.totals[0]
+    activity = activity_loss(scores.activity, label, (kind == FOREGROUND) | (kind == BACKGROUND), judged_centers)
+    judged = slice(None, kind.shape[1] - weights.num_background)
+    completeness = completeness_loss(
+        scores.completeness[:, judged], label[:, judged], weights.num_foreground, num_videos
+    )
+    regression = regression_loss(scores.regression, label, targets.regression, kind == FOREGROUND, regressed_centers)
+    total = activity + weights.completeness * completeness + weights.regression * regression
+    return Losses(activity, completeness, regression, total)

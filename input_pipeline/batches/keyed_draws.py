@@ -1,0 +1,42 @@
+"""Draws that depend on a key alone."""
+
+import hashlib
+
+import numpy as np
+
+
+def keyed_uint32(*key: int) -> np.uint32:
+    """A well mixed function of integers (0 .. 2**32 - 1), the same on every machine."""
+    return np.random.SeedSequence([len(key), *key]).generate_state(1)[0]
+
+
+def keyed_permutation(count: int, *key: int) -> np.ndarray:
+    """A permutation [count] of 0 .. count - 1, drawn by the key."""
+    order = np.arange(count)
+    KeyedDraws(*key).shuffle(order)
+    return order
+
+
+class KeyedDraws:
+    """Draws that depend on the given integers (0 .. 2**32 - 1) and their order alone.
+
+    Only the bit stream is taken from NumPy, which guarantees it for ever; what `Generator` makes of it may change
+    between versions.
+    """
+
+    def __init__(self, *key: int):
+        # SeedSequence cannot tell (1,) from (1, 0): the length in front can.
+        self._bits = np.random.Philox(np.random.SeedSequence([len(key), *key]))
+
+    def choice(self, n: int) -> int:
+        """An integer in 0..n-1, each equally likely up to n / 2**64."""
+        return int(self._bits.random_raw()) * int(n) >> 64
+
+    def shuffle(self, array: np.ndarray) -> None:
+        """Permutes the first axis in place."""
+        array[:] = array[np.argsort(self._bits.random_raw(len(array)), kind="stable")]
+
+
+def video_hash(video_id: str) -> int:
+    """A stable 32-bit number of a video id, to key draws with."""
+    return int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:4], "big")

@@ -1,0 +1,99 @@
+"""Training targets."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+from contextloc_jax.core.errors import InputError
+from input_pipeline.videos.labels import _overlap_and_tiou
+from input_pipeline.videos.records import VideoRecord
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """Thresholds, all strict, fractions in [0, 1]; the defaults are THUMOS14's (golden "sampling").
+
+    foreground: tIoU above `foreground_tiou`. Incomplete: tIoU below `incomplete_tiou` and more than
+    `incomplete_overlap_self` of the proposal inside its instance. Background: otherwise, tIoU below
+    `background_tiou` and more than `background_coverage` of the video spanned.
+    """
+
+    foreground_tiou: float = 0.7
+    incomplete_tiou: float = 0.3
+    incomplete_overlap_self: float = 0.01
+    background_tiou: float = 0.01
+    background_coverage: float = 0.02
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value <= 1:
+                raise InputError(f"label rule {field.name} is {value}: expected a fraction from 0 to 1")
+        for name in ("incomplete_tiou", "background_tiou"):
+            if getattr(self, name) > self.foreground_tiou:
+                raise InputError(
+                    f"label rule {name} {getattr(self, name)} is above foreground_tiou {self.foreground_tiou}: "
+                    "a proposal would be both; lower it"
+                )
+
+
+class Pools(NamedTuple):
+    """Indices [F], [I], [B] int64 of a record's proposals in file order; P + j in foreground is instance j."""
+
+    foreground: np.ndarray
+    incomplete: np.ndarray
+    background: np.ndarray
+
+
+def pools(record: VideoRecord, rules: LabelRules) -> Pools:
+    """The three pools that centres are drawn from (golden "sampling": fg_idx, incomplete_idx, bg_idx)."""
+    tiou = record.proposal_tiou
+    incomplete = (tiou < rules.incomplete_tiou) & (record.proposal_overlap_self > rules.incomplete_overlap_self)
+    background = (tiou < rules.background_tiou) & (record.proposal_coverage > rules.background_coverage) & ~incomplete
+    instances = len(record.proposals) + np.arange(len(record.gt_segments))
+    foreground = np.concatenate([np.flatnonzero(tiou > rules.foreground_tiou), instances])
+    return Pools(foreground, np.flatnonzero(incomplete), np.flatnonzero(background))
+
+
+def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarray:
+    """[F] indices as in `Pools.foreground` -> [F, 2] float64: (centre shift / duration, log duration ratio).
+
+    Towards the instance with the highest tIoU; durations here are end - start + 1 (golden "sampling":
+    fg_reg_targets). Raises InputError where the record has no instance to regress to.
+    """
+    segments = node_segments(record)[foreground]
+    if not len(segments):
+        return np.zeros((0, 2))
+    if not len(record.gt_segments):
+        raise InputError(
+            f"video {record.video_id}: {len(segments)} proposals are labelled foreground, but it has no annotated "
+            "instance: add its annotations or drop the proposals' labels"
+        )
+    nearest = record.gt_segments[_overlap_and_tiou(segments, record.gt_segments)[1].argmax(axis=1)]
+    duration = segments[:, 1] - segments[:, 0] + 1
+    shift = (nearest.sum(axis=1) - segments.sum(axis=1)) / 2 / duration
+    return np.stack([shift, np.log((nearest[:, 1] - nearest[:, 0] + 1) / duration)], axis=1)
+
+
+def regression_stats(records: Iterable[VideoRecord], rules: LabelRules) -> np.ndarray:
+    """[[mean shift, mean log ratio], [their population std]] float64 over all foreground proposals (golden "sampling").
+
+    Ground truth itself is left out, because its targets are 0. Without any foreground proposal the mean is 0; a std
+    of 0 is replaced by 1, so that standardising stays defined.
+    """
+    targets = [np.zeros((0, 2))]
+    for record in records:
+        foreground = pools(record, rules).foreground
+        targets.append(regression_targets(record, foreground[foreground < len(record.proposals)]))
+    targets = np.concatenate(targets)
+    if not len(targets):
+        return np.array([[0.0, 0.0], [1.0, 1.0]])
+    std = targets.std(axis=0)
+    return np.stack([targets.mean(axis=0), np.where(std > 0, std, 1.0)])
+
+
+def node_segments(record: VideoRecord) -> np.ndarray:
+    """[P + G, 2] frames: the proposals, then the instances; what the indices of `Pools` point into."""
+    return np.concatenate([record.proposals.reshape(-1, 2), record.gt_segments.reshape(-1, 2)])

@@ -1,0 +1,277 @@
+"""What `custom`, `thumos14` and `activitynet13` share: videos from feature files, proposal files and annotations.
+
+A build reads every feature file once. Videos without features and videos whose features are not finite are left out and
+counted in the data report; whatever else is wrong stops the build. The key of a build holds the digests of the proposal
+files and annotations, and the names, sizes and times of change of the feature files (not their gigabytes of content).
+With a Beam runner the same examples are written by its workers, which must see the feature files under the same paths.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from contextloc_jax.core.errors import InputError, excerpt
+from contextloc_jax.core.files import read_bytes
+from contextloc_jax.localization import alignment
+from input_pipeline.datasets.builder import FEATURE_DTYPES, Contents, VideoDatasetBuilder, inputs_key, to_example
+from input_pipeline.datasets.data_report import Findings
+from input_pipeline.datasets.split_files import FeatureFiles, Split, read_split
+from input_pipeline.formats.annotations import VideoAnnotation, class_names, read_annotations
+from input_pipeline.formats.values import ReadReport
+from input_pipeline.videos.records import VideoRecord
+from input_pipeline.videos.timing import Timing
+
+_GENERATION = 1  # raise it when the code makes other data from the same files
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Paths (None: not given) and how they are read; the fields are keys of config.data.
+
+    need_ground_truth: both splits, and one without any is an error; otherwise (prediction) the test split alone.
+    """
+
+    train_proposals: str | None = None
+    test_proposals: str | None = None
+    train_features: str | None = None
+    test_features: str | None = None
+    annotations: str | None = None
+    num_classes: int = 0
+    fps: float = 30.0
+    snippet_stride: int = 8
+    snippet_length: int = 64
+    num_bins: int = 0
+    feature_dtype: str = "float32"
+    need_ground_truth: bool = True
+
+    def __post_init__(self):
+        if self.num_classes < 1:
+            raise InputError(
+                f"config.data.num_classes is {self.num_classes}: set it to the number of action classes in your files"
+            )
+        if not self.fps > 0:
+            raise InputError(f"config.data.fps is {self.fps}: expected frames a second, above 0")
+        for name in ("snippet_stride", "snippet_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"config.data.{name} is {getattr(self, name)}: expected frames, at least 1")
+        if self.num_bins < 0:
+            raise InputError(f"config.data.num_bins is {self.num_bins}: expected a number of bins, or 0 for none")
+        if self.feature_dtype not in FEATURE_DTYPES:
+            raise InputError(
+                f"config.data.feature_dtype is {self.feature_dtype!r}: expected one of {', '.join(FEATURE_DTYPES)}"
+            )
+
+    def of_split(self, split: str) -> tuple[str, str]:
+        """(proposal file, features) of a split. InputError, naming the key: one of them is not given."""
+        paths = []
+        for name in (f"{split}_proposals", f"{split}_features"):
+            paths.append(getattr(self, name))
+            if not paths[-1]:
+                raise InputError(f"config.data.{name} is not set: give the path with --config.data.{name}=PATH")
+        return paths[0], paths[1]
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(self.fps, self.snippet_stride, self.snippet_length, self.num_bins)
+
+
+@dataclasses.dataclass
+class ProposalVideosConfig(tfds.core.BuilderConfig):
+    """The settings that TFDS and `video_source` ask for."""
+
+    feature_width: int = 0
+    feature_dtype: str = "float32"
+    class_names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredFeatures:
+    """Reads the features of a record as they are stored: [T, width] of `dtype`, or of so many bins."""
+
+    files: FeatureFiles
+    width: int
+    num_bins: int
+    dtype: str
+
+    def __call__(self, record: VideoRecord) -> np.ndarray | None:
+        """None where they are not finite. InputError: whatever else is wrong with them."""
+        features = self.files.read(record.video_id, self.width)
+        if not np.isfinite(features).all():
+            return None
+        if self.num_bins:
+            features = alignment.rescale(features, self.num_bins)
+        with np.errstate(over="ignore"):
+            stored = features.astype(self.dtype)
+        if not np.isfinite(stored).all():
+            raise InputError(
+                f"{self.files.path}: features of video {excerpt(record.video_id)} do not fit float16: set "
+                "--config.data.feature_dtype=float32"
+            )
+        return stored
+
+
+def beam_examples(stored: StoredFeatures, record: VideoRecord) -> list[tuple[str, dict]]:
+    """The (key, example) of a usable video, for a Beam worker."""
+    features = stored(record)
+    return [] if features is None else [(record.video_id, to_example(record, features))]
+
+
+class ProposalVideos(VideoDatasetBuilder):
+    """Base of the three builders; `open_builder` makes them, with `files` and `splits` {name: Split} already read."""
+
+    files: Files
+    splits: dict[str, Split]
+    notes: list[str]
+
+    def make_contents(self) -> Contents:
+        return Contents(
+            splits={name: (len(split.records), partial(self._videos, split)) for name, split in self.splits.items()}
+        )
+
+    def findings(self, name: str) -> Findings:
+        split = self.splits[name]
+        listed = frozenset().union(*(other.listed.union(other.left_out) for other in self.splits.values()))
+        unlisted = [video_id for video_id in split.features.video_ids if video_id not in listed]
+        return Findings(
+            listed=split.listed,
+            left_out=split.left_out,
+            missing_features=split.missing_features,
+            missing_proposals=sorted(split.no_proposals + unlisted),
+            list_disagrees=split.list_disagrees,
+            guessed_frames=split.guessed_frames,
+            reading=split.reading,
+            timing=self.files.timing,
+        )
+
+    def _split_generators(self, dl_manager):
+        if not self.beam_runner:
+            return super()._split_generators(dl_manager)
+        import apache_beam as beam  # optional: requirements-beam.txt
+
+        return {
+            name: beam.Create(split.records)
+            | beam.Reshuffle()
+            | beam.FlatMap(partial(beam_examples, self._stored(split)))
+            for name, split in self.splits.items()
+        }
+
+    def _stored(self, split: Split) -> StoredFeatures:
+        return StoredFeatures(
+            split.features, self.builder_config.feature_width, self.files.num_bins, self.files.feature_dtype
+        )
+
+    def _videos(self, split: Split) -> Iterator[tuple[VideoRecord, np.ndarray | None]]:
+        stored, usable = self._stored(split), False
+        for record in split.records:
+            features = stored(record)
+            usable |= features is not None
+            yield record, features
+        if not usable:
+            raise InputError(f"{split.features.path}: NaN or infinite features in every video: extract them again")
+
+
+def open_builder(
+    builder_class: type[ProposalVideos],
+    data_dir: str,
+    files: Files,
+    names: tuple[str, ...] | None = None,
+    excluded: frozenset[str] = frozenset(),
+) -> ProposalVideos:
+    """The builder of these files; nothing is written before `download_and_prepare`.
+
+    names: the class names in index order; by default those of the annotations, else '1', '2', ... excluded: ids of test
+    videos to leave out. InputError: whatever is wrong with lists and paths.
+    """
+    paths = {split: files.of_split(split) for split in (("train", "test") if files.need_ground_truth else ("test",))}
+    annotations_report = ReadReport()
+    videos = read_annotations(files.annotations, annotations_report) if files.annotations else []
+    names = names or _class_names(videos, files)
+    # ActivityNet's own ids lack the "v_" that its files, and most lists of them, have in front.
+    annotated = {f"v_{video.video_id}": video for video in videos} | {video.video_id: video for video in videos}
+    splits = {}
+    for name in paths:
+        left_out = excluded if name == "test" else frozenset()
+        splits[name] = read_split(*paths[name], list(names), annotated, files.timing, left_out)
+        _check_usable(name, splits[name], files)
+    config = ProposalVideosConfig(
+        name=_key(files, paths, names, splits, excluded),
+        feature_width=_feature_width(splits),
+        feature_dtype=files.feature_dtype,
+        class_names=tuple(names),
+    )
+    builder = builder_class(data_dir=data_dir, config=config, file_format="array_record")
+    builder.files, builder.splits = files, splits
+    builder.notes = _notes(files, splits) + annotations_report.lines()
+    return builder
+
+
+def _class_names(videos: list[VideoAnnotation], files: Files) -> tuple[str, ...]:
+    """Of the annotations, else numbers."""
+    names = class_names(videos)
+    if names and len(names) != files.num_classes:
+        raise InputError(
+            f"{files.annotations}: {len(names)} classes {excerpt(names)}, but config.data.num_classes is "
+            f"{files.num_classes}: set it to {len(names)}, or leave config.data.annotations out"
+        )
+    return tuple(names) or tuple(str(number) for number in range(1, files.num_classes + 1))
+
+
+def _check_usable(name: str, split: Split, files: Files) -> None:
+    proposals, features = files.of_split(name)
+    if not split.records:
+        raise InputError(
+            f"{features}: features of none of the {len(split.listed)} videos of {proposals} (such as "
+            f"{excerpt(sorted(split.listed)[:3])}); there are {excerpt(split.features.video_ids[:3])}"
+        )
+    if not any(len(record.proposals) for record in split.records):
+        raise InputError(f"{proposals}: not one proposal in {len(split.records)} videos: expected some to score")
+    if files.need_ground_truth and not any(len(record.gt_labels) for record in split.records):
+        raise InputError(
+            f"{proposals}: no video has ground truth, which the {name} split needs: use a list that holds it, or give "
+            "config.data.annotations that name these videos"
+        )
+
+
+def _feature_width(splits: dict[str, Split]) -> int:
+    first = next(iter(splits.values()))
+    return first.features.read(first.records[0].video_id).shape[1]
+
+
+def _key(files: Files, paths, names, splits: dict[str, Split], excluded: frozenset[str]) -> str:
+    """Settings and content; where the files lie does not matter."""
+    settings = {
+        name: value
+        for name, value in dataclasses.asdict(files).items()
+        if name != "annotations" and not name.endswith(("_proposals", "_features"))
+    }
+    return inputs_key(
+        {
+            "generation": _GENERATION,
+            "settings": settings,
+            "class_names": list(names),
+            "excluded": sorted(excluded),
+            "annotations": _digest(files.annotations) if files.annotations else None,
+            "proposals": {split: _digest(paths[split][0]) for split in paths},
+            "features": {split: splits[split].features.fingerprint() for split in splits},
+        }
+    )
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def _notes(files: Files, splits: dict[str, Split]) -> list[str]:
+    assumed = sum(split.assumed_fps for split in splits.values())
+    notes = []
+    if assumed:
+        notes.append(
+            f"{files.fps:g} frames a second assumed for {assumed} videos (config.data.fps), as no file says it"
+        )
+    if files.num_bins:
+        notes.append(f"features rescaled to {files.num_bins} bins a video where they were not")
+    return notes

@@ -1,0 +1,260 @@
+"""One split of a dataset from its files: a proposal file, feature files, and annotations where there are any.
+
+Every frame here is a frame of the video that the features were extracted from. P-GCN lists count such frames; of a
+list's video whose duration is annotated, fps is n_frames / duration. CSV, JSON and annotations give seconds, which
+become frames (the nearest) at the annotated frame rate, or else at config.data.fps, which the data report then states
+as assumed. Annotators may have watched the video at another rate than the features were extracted at: where only
+config.data.fps fits the number of snippets, it is taken, and that is counted too.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from contextloc_jax.core.errors import InputError, excerpt
+from input_pipeline.formats.annotations import VideoAnnotation
+from input_pipeline.formats.features import feature_videos, find_features, read_features
+from input_pipeline.formats.proposal_list import read_normalized_proposal_list, read_proposal_list
+from input_pipeline.formats.proposal_list_text import MAX_FRAMES
+from input_pipeline.formats.proposal_tables import (
+    VideoProposals,
+    proposal_format,
+    read_proposal_csv,
+    read_proposal_json,
+)
+from input_pipeline.formats.values import ReadReport
+from input_pipeline.videos.labels import label_proposals
+from input_pipeline.videos.records import VideoRecord
+from input_pipeline.videos.timing import Timing
+
+# tIoU and own-overlap agree that differ by less than this, and by what so many frames change: lists were often
+# computed in seconds and rounded.
+AGREEMENT, AGREEMENT_FRAMES = 0.01, 3
+SLOW_BYTES = 2**24  # of a proposal file that takes more than about two seconds to read
+
+
+class FeatureFiles:
+    """The feature files of a split: a folder with a file a video, or one file for all (features.py)."""
+
+    def __init__(self, path: str):
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such folder or file of features: check the path")
+        self.path = path
+        self._names = feature_videos(path)
+        self._known = set(self._names)
+
+    @property
+    def video_ids(self) -> list[str]:
+        """Sorted; of a folder, whatever file names it holds, without suffix."""
+        return self._names
+
+    def has(self, video_id: str) -> bool:
+        """Whether there are features of this video. InputError: two files of its name."""
+        if os.path.isdir(self.path):
+            return find_features(self.path, video_id) is not None
+        return video_id in self._known
+
+    def read(self, video_id: str, width: int | None = None) -> np.ndarray:
+        """[T, D] as `features.read_features` gives them, NaN and infinite values included."""
+        return read_features(self.path, video_id, width, check_finite=False)
+
+    def fingerprint(self) -> list:
+        """Names, sizes and times of change: what tells other contents without reading gigabytes."""
+        path = Path(self.path)
+        try:
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            return [[file.name, *_size_and_time(file)] for file in files if not file.name.startswith(".")]
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be listed ({error.strerror})") from None
+
+
+@dataclass
+class Split:
+    """The videos of a split that have features, and what was found on the way.
+
+    listed: ids of the proposal file without those left_out by a preset. missing_features: those of them without
+    features; no_proposals: those without a proposal; list_disagrees {id: proposals whose tIoU or own-overlap in the
+    list is not what its ground truth gives}; guessed_frames: ids whose frame count had to come from the features;
+    assumed_fps: how many videos have the configured fps because no file says it.
+    """
+
+    records: list[VideoRecord]
+    features: FeatureFiles
+    listed: frozenset[str]
+    reading: ReadReport
+    left_out: list[str] = field(default_factory=list)
+    missing_features: list[str] = field(default_factory=list)
+    no_proposals: list[str] = field(default_factory=list)
+    list_disagrees: dict[str, int] = field(default_factory=dict)
+    guessed_frames: list[str] = field(default_factory=list)
+    assumed_fps: int = 0
+
+
+def read_split(
+    proposals: str,
+    features: str,
+    class_names: list[str],
+    annotated: Mapping[str, VideoAnnotation],
+    timing: Timing,
+    excluded: frozenset[str] = frozenset(),
+) -> Split:
+    """Reads the proposal file (any of the four forms, told by its content) and looks for the feature files.
+
+    annotated: {video id: annotation}, empty where there are none. Ground truth of a list is its own, that of CSV and
+    JSON the annotations'. excluded: ids that are left out unseen. InputError: whatever the readers refuse.
+    """
+    files = FeatureFiles(features)
+    reading = ReadReport()
+    guessed: set[str] = set()
+    form = proposal_format(proposals)
+    if (size := os.path.getsize(proposals)) > SLOW_BYTES:
+        print(f"reading {proposals}: about {size / 7e6:.0f} s", file=sys.stderr)
+    if form in ("list", "normalized"):
+        records = _read_list(proposals, form, len(class_names), annotated, timing, reading)
+    else:
+        read = read_proposal_json if form == "json" else read_proposal_csv
+        seconds = _SecondsReader(proposals, class_names, annotated, timing, files, reading, guessed)
+        records = [seconds.record(video) for video in read(proposals, reading)]
+    left_out = sorted({record.video_id for record in records} & excluded)
+    records = [record for record in records if record.video_id not in excluded]
+    with_features = [record for record in records if files.has(record.video_id)]
+    kept = {record.video_id for record in with_features}
+    return Split(
+        records=with_features,
+        features=files,
+        listed=frozenset(record.video_id for record in records),
+        reading=reading,
+        left_out=left_out,
+        missing_features=sorted({record.video_id for record in records} - kept),
+        no_proposals=sorted(record.video_id for record in records if not len(record.proposals)),
+        list_disagrees={r.video_id: n for r in with_features if (n := _disagreements(r))},
+        guessed_frames=sorted(guessed & kept),
+        assumed_fps=sum(not _states_fps(annotated.get(video_id), form) for video_id in kept),
+    )
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _read_list(path, form, num_classes, annotated, timing: Timing, reading) -> list[VideoRecord]:
+    """The videos of a P-GCN or SSN list, timed by the annotations where there are any."""
+    if form == "list":
+        records = read_proposal_list(path, timing.fps, num_classes, reading)
+        return [_retimed(record, annotated.get(record.video_id)) for record in records]
+    frames = {name: _frames_of(video, _fps(video, timing)) or 0 for name, video in annotated.items()}
+    records = read_normalized_proposal_list(path, frames or None, timing.fps, num_classes, reading)
+    return [replace(record, fps=_fps(annotated.get(record.video_id), timing)) for record in records]
+
+
+def _retimed(record: VideoRecord, video: VideoAnnotation | None) -> VideoRecord:
+    if video is None:
+        return record
+    if video.duration_seconds:
+        return replace(record, fps=record.num_frames / video.duration_seconds)
+    return replace(record, fps=video.fps or record.fps)
+
+
+def _fps(video: VideoAnnotation | None, timing: Timing) -> float:
+    return (video and video.fps) or timing.fps
+
+
+def _frames_of(video: VideoAnnotation | None, fps: float) -> int | None:
+    """The video's frames at this rate; None where nobody says how long it is."""
+    if video is None or video.duration_seconds is None:
+        return video and video.num_frames
+    return max(1, round(video.duration_seconds * fps))
+
+
+def _states_fps(video: VideoAnnotation | None, form: str) -> bool:
+    return video is not None and (video.fps is not None or (form == "list" and video.duration_seconds is not None))
+
+
+class _SecondsReader:
+    """Makes records of proposals in seconds; `guessed` collects the ids whose length came from the features."""
+
+    def __init__(self, path, class_names, annotated, timing: Timing, files: FeatureFiles, reading, guessed: set[str]):
+        self._path, self._class_names, self._annotated, self._timing = path, list(class_names), annotated, timing
+        self._files, self._reading, self._guessed = files, reading, guessed
+
+    def record(self, proposals: VideoProposals) -> VideoRecord:
+        """Without features the length does not matter: the video will be counted as missing."""
+        video = self._annotated.get(proposals.video_id)
+        where = f"{self._path}: video {excerpt(proposals.video_id)}"
+        num_frames, fps = self._timed(proposals.video_id, video, where)
+        gt_labels, gt_segments = self._instances(video, fps, num_frames, where)
+        segments, kept = _to_frames(proposals.segments_seconds, fps, num_frames, "proposal", where, self._reading)
+        labelled = label_proposals(segments, gt_segments, gt_labels, num_frames)
+        return VideoRecord(
+            proposals.video_id, num_frames, fps, gt_labels, gt_segments, np.minimum(segments, num_frames), *labelled,
+            proposal_scores=None if proposals.scores is None else proposals.scores[kept], group=proposals.video_id,
+        )  # fmt: skip
+
+    def _timed(self, video_id: str, video: VideoAnnotation | None, where: str) -> tuple[int, float]:
+        """(frames, frames a second) by the rules above."""
+        fps = _fps(video, self._timing)
+        num_frames = _frames_of(video, fps)
+        doubtful = num_frames is None or (video.duration_seconds is not None and fps != self._timing.fps)
+        if not doubtful or not self._files.has(video_id) or (num_frames and self._timing.num_bins):
+            return num_frames or MAX_FRAMES, fps
+        if self._timing.num_bins:
+            raise InputError(f"{where}: its duration is unknown: give config.data.annotations that state it")
+        num_snippets = len(self._files.read(video_id))
+        if num_frames is None:
+            self._guessed.add(video_id)
+            return self._timing.frames_of(num_snippets), fps
+        at_default = _frames_of(video, self._timing.fps)
+        if not self._timing.fits(num_snippets, num_frames) and self._timing.fits(num_snippets, at_default):
+            self._reading.note(
+                f"{fps:g} frames a second annotated, but the features fit config.data.fps = {self._timing.fps:g}", where
+            )
+            return at_default, self._timing.fps
+        return num_frames, fps
+
+    def _instances(self, video: VideoAnnotation | None, fps: float, num_frames: int, where: str):
+        """(gt_labels [G], gt_segments [G, 2] frames) of an annotated video; of another one, none."""
+        if video is None:
+            return np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
+        unknown = [label for label in video.labels if label not in self._class_names]
+        if unknown:
+            raise InputError(
+                f"{where}: annotated label {excerpt(unknown[0])} is none of the {len(self._class_names)} classes "
+                f"{excerpt(self._class_names)}: check config.data.num_classes and the annotations"
+            )
+        labels = np.array([self._class_names.index(label) + 1 for label in video.labels], np.int64)
+        segments, kept = _to_frames(video.segments_seconds, fps, num_frames, "ground truth", where, self._reading)
+        return labels[kept], np.minimum(segments, num_frames)
+
+
+def _to_frames(segments_seconds, fps, num_frames, kind, where, reading) -> tuple[np.ndarray, np.ndarray]:
+    """(segments [N, 2] frames, not clipped, kept [M] bool) by the rules of lists: empty and late ones are skipped."""
+    segments = np.rint(np.minimum(segments_seconds * fps, MAX_FRAMES)).astype(np.int64).reshape(-1, 2)
+    empty = segments[:, 1] <= segments[:, 0]
+    late = ~empty & (segments[:, 0] >= num_frames)
+    clipped = ~empty & ~late & (segments[:, 1] > num_frames)
+    for what, found in (
+        (f"{kind} skipped: shorter than a frame", empty),
+        (f"{kind} skipped: starts after the end of the video", late),
+        (f"{kind} clipped at the end of the video", clipped),
+    ):
+        for start, end in segments[found]:
+            reading.note(what, f"{where} [{start / fps:g}, {end / fps:g}]")
+    kept = ~empty & ~late
+    return segments[kept], kept
+
+
+def _disagreements(record: VideoRecord) -> int:
+    """Proposals whose tIoU or own-overlap in the file is not what the ground truth gives; not of clipped ones."""
+    _, tiou, overlap_self, coverage = label_proposals(
+        record.proposals, record.gt_segments, record.gt_labels, record.num_frames
+    )
+    asked = np.isclose(coverage, record.proposal_coverage)
+    tolerance = AGREEMENT + AGREEMENT_FRAMES / (record.proposals[:, 1] - record.proposals[:, 0])
+    wrong = np.abs(tiou - record.proposal_tiou) > tolerance
+    wrong |= np.abs(overlap_self - record.proposal_overlap_self) > tolerance
+    return int((wrong & asked).sum())

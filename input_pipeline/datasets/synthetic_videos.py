@@ -1,0 +1,75 @@
+"""Made videos of any size: features that show which class is where, and proposals near and beside the instances."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from input_pipeline.batches.keyed_draws import video_hash
+from input_pipeline.videos.labels import label_proposals
+from input_pipeline.videos.records import VideoRecord
+
+FPS = 30.0
+STRIDE, LENGTH = 8, 64  # frames, of a snippet
+_INSTANCE_SNIPPETS = (6, 40)  # shortest and longest instance, about 3 to 12 seconds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is made; the defaults are THUMOS14's. Snippets of a video are drawn between the two ends."""
+
+    train_videos: int = 200
+    test_videos: int = 213
+    num_classes: int = 20
+    feature_width: int = 1024
+    shortest_snippets: int = 100
+    longest_snippets: int = 1024
+    num_proposals: int = 300
+    feature_dtype: str = "float16"
+
+
+def make_video(video_id: str, sizes: Sizes, seed: int) -> tuple[VideoRecord, np.ndarray]:
+    """(record, features [T, D]), a function of the arguments alone.
+
+    Features are |normal| noise; during an instance its class's own direction, the same in all videos, is added.
+    """
+    rng = np.random.default_rng([seed, video_hash(video_id)])
+    num_snippets = int(rng.integers(sizes.shortest_snippets, sizes.longest_snippets + 1))
+    spans, labels = _instances(rng, num_snippets, sizes.num_classes)
+    directions = np.abs(np.random.default_rng(seed).standard_normal((sizes.num_classes, sizes.feature_width), "f4"))
+    features = np.abs(rng.standard_normal((num_snippets, sizes.feature_width), "f4"))
+    for (first, last), label in zip(spans, labels, strict=True):
+        features[first:last] += 0.5 * directions[label - 1]
+    num_frames = (num_snippets - 1) * STRIDE + LENGTH
+    gt_segments = spans * STRIDE + LENGTH // 2
+    proposals = _proposals(rng, gt_segments, num_frames, sizes.num_proposals)
+    labelled = label_proposals(proposals, gt_segments, labels, num_frames)
+    record = VideoRecord(video_id, num_frames, FPS, labels, gt_segments, proposals, *labelled, group=video_id)
+    return record, features.astype(sizes.feature_dtype)
+
+
+def video_ids(split: str, count: int) -> list[str]:
+    """synthetic_train_0000, ..."""
+    return [f"synthetic_{split}_{number:04d}" for number in range(count)]
+
+
+def _instances(rng, num_snippets: int, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Disjoint spans [G, 2] of snippets, one after another with gaps between, and labels [G] of two classes a video."""
+    spans, first = [], int(rng.integers(1, 20))
+    shortest, longest = _INSTANCE_SNIPPETS
+    while first + shortest < num_snippets:
+        last = min(first + int(rng.integers(shortest, longest)), num_snippets - 1)
+        spans.append((first, last))
+        first = last + int(rng.integers(shortest, 2 * longest))
+    classes = rng.choice(num_classes, min(2, num_classes), replace=False) + 1
+    return np.array(spans, np.int64).reshape(-1, 2), rng.choice(classes, len(spans)).astype(np.int64)
+
+
+def _proposals(rng, gt_segments: np.ndarray, num_frames: int, count: int) -> np.ndarray:
+    """[count, 2] frames: half anywhere, half near an instance; in any order."""
+    near = gt_segments[rng.integers(len(gt_segments), size=count // 2)]
+    near = near + rng.normal(0, 0.15, near.shape) * (near[:, 1:] - near[:, :1])
+    start = rng.uniform(0, num_frames - 32, count - len(near))
+    far = np.stack([start, start + rng.uniform(32, 400, len(start))], axis=1)
+    segments = np.clip(np.rint(np.concatenate([near, far])), 0, num_frames).astype(np.int64)
+    segments[:, 1] = np.maximum(segments[:, 1], segments[:, 0] + 1)
+    return rng.permutation(segments)

@@ -1,0 +1,48 @@
+"""Reading text, JSON and times from outside: every fault is one line (InputError), everything skipped is counted."""
+
+import math
+from dataclasses import dataclass, field
+
+from contextloc_jax.core.errors import InputError, excerpt
+
+MAX_SECONDS = 1e8  # three years of video; a larger number is a mistake
+
+
+@dataclass
+class ReadReport:
+    """What readers skipped or changed by their documented rules: {what: [where, ...]} in reading order.
+
+    Pass one to a reader and it is filled; one report may serve several files.
+    """
+
+    findings: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, what: str, where: str) -> None:
+        """Counts one more `what`, found at `where` (file and line, or file and video)."""
+        self.findings.setdefault(what, []).append(where)
+
+    def count(self, what: str) -> int:
+        """How often `what` was noted."""
+        return len(self.findings.get(what, ()))
+
+    def lines(self) -> list[str]:
+        """One printable line a finding: how often, what, and where first."""
+        return [f"{len(where)} x {what} (first: {where[0]})" for what, where in self.findings.items()]
+
+
+def parse_seconds(value: object, where: str, what: str) -> float:
+    """A time in seconds from JSON or CSV: a number or its text. InputError: anything else, negative, not finite."""
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise InputError(f"{where}: {what} is {excerpt(value)}, expected seconds: a number from 0")
+    return seconds
+
+
+def parse_segment(value: object, where: str) -> tuple[float, float]:
+    """[start, end] in seconds, in whatever order. InputError: not two times."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError(f"{where}: segment is {excerpt(value)}, expected [start, end] in seconds")
+    return parse_seconds(value[0], where, "segment start"), parse_seconds(value[1], where, "segment end")

@@ -1,0 +1,85 @@
+"""AR@AN against plain loops, and oracles that only ever raise mAP."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.evaluation.average_precision import evaluate
+from contextloc_jax.evaluation.oracles import oracles
+from contextloc_jax.evaluation.recall import AR_THRESHOLDS, average_recall
+from contextloc_jax.localization.decode import proposals_of
+from tests.helpers.plain_metrics import plain_average_recall
+from tests.helpers.random_detections import VIDEOS, detections_of, found, ground_truth_of, repeatable, truths
+from tests.localization.test_detections import video
+
+
+@repeatable
+@given(found, truths, st.sampled_from([0.5, 2, 7, 100]))
+def test_average_recall_equals_plain_loops(proposals, truth, max_average):
+    thresholds = (0.1, 0.5, 0.75)
+    try:
+        curve = average_recall(proposals, truth, max_average, thresholds)
+    except InputError:
+        return  # nothing retrieved: tested below
+    expected = plain_average_recall(proposals, truth, max_average, thresholds)
+    np.testing.assert_allclose(curve.recall, expected, atol=1e-12)
+    np.testing.assert_allclose(curve.average_recall, np.mean(expected, axis=0), atol=1e-12)
+
+
+def test_average_recall_by_hand():
+    """Two videos with four proposals each; one instance is met by the best, the other by the last proposal."""
+    truth = ground_truth_of([(0, 0, (0, 10)), (1, 0, (0, 10))])
+    far = [((v, 0, (20 + i, 21 + i)), 0.5) for v in (0, 1) for i in range(3)]
+    proposals = detections_of([((0, 1, (0, 10)), 0.9), ((1, 1, (0, 10)), 0.1), *far])
+    curve = average_recall(proposals, truth, max_average=4)
+    assert (curve.at(1), curve.at(3), curve.at(4)) == (0.5, 0.5, 1)
+    # Below one proposal a video nothing is retrieved; trapezoids of the 100 points, as the official code has them.
+    expected = np.trapezoid(np.where(curve.counts < 1, 0, np.where(curve.counts < 4, 0.5, 1)), curve.counts) / 4
+    assert curve.area == pytest.approx(expected)
+    assert len(curve.counts) == 100 and curve.recall.shape == (len(AR_THRESHOLDS), 100)
+
+
+def test_proposals_only_in_other_videos():
+    with pytest.raises(InputError, match="no proposal in a video with an instance"):
+        average_recall(detections_of([((1, 0, (0, 10)), 1)]), ground_truth_of([(0, 0, (0, 10))]))
+    with pytest.raises(InputError, match="max_average"):
+        average_recall(detections_of([((0, 0, (0, 10)), 1)]), ground_truth_of([(0, 0, (0, 10))]), 0)
+
+
+def test_proposals_of_scores_are_in_seconds():
+    scores = [video("v1", seed=1), video("v2", proposals=[], seed=2)]
+    proposals = proposals_of(scores)
+    np.testing.assert_allclose(proposals.segments, [[10, 50], [60, 90]])
+    assert proposals.video_ids == ["v1", "v2"] and proposals.labels == ["proposal"]
+    assert np.all(proposals.scores > 0)
+
+
+@repeatable
+@given(found, truths)
+def test_each_oracle_only_raises_map(detections, truth):
+    bounds, metrics = oracles(detections, truth, "thumos14"), evaluate(detections, truth, "thumos14")
+    assert bounds["none"]["mAP"] == pytest.approx(metrics["mAP"], abs=1e-12)
+    for name in ("best_class", "best_boundary", "best_of_proposals"):
+        for threshold, value in bounds[name]["mAP"].items():
+            assert metrics["mAP"][threshold] - 1e-12 <= value <= 1 + 1e-12, (name, threshold)
+
+
+def test_what_each_oracle_mends():
+    truth = ground_truth_of([(0, 0, (0, 10)), (0, 1, (20, 30))])
+    wrong_class = oracles(detections_of([((0, 1, (0, 10)), 0.9)]), truth, "thumos14")
+    assert wrong_class["none"]["mAP"]["0.5"] == 0 and wrong_class["best_class"]["mAP"]["0.5"] == 0.5
+    assert wrong_class["best_boundary"]["mAP"]["0.5"] == 0
+    wrong_boundary = oracles(detections_of([((0, 0, (8, 20)), 0.9)]), truth, "thumos14")
+    assert wrong_boundary["best_class"]["mAP"]["0.5"] == 0 and wrong_boundary["best_boundary"]["mAP"]["0.9"] == 0.5
+    assert wrong_boundary["best_of_proposals"]["mAP"]["0.5"] == 0
+    buried = detections_of([((0, 0, (20, 30)), 0.9), ((0, 1, (0, 10)), 0.1)])
+    assert oracles(buried, truth, "thumos14")["best_of_proposals"]["average_mAP"] == 1
+
+
+def test_other_segments_may_be_offered_as_proposals():
+    truth = ground_truth_of([(0, 0, (0, 10)), (0, 1, (20, 30))])
+    detections = detections_of([((0, 0, (0, 10)), 0.9)])
+    proposals = detections_of([((0, 0, (20, 30)), 0.1)], videos=VIDEOS, labels=["proposal"])
+    assert oracles(detections, truth, "thumos14", proposals)["best_of_proposals"]["mAP"]["0.5"] == 0.5

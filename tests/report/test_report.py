@@ -1,0 +1,250 @@
+"""report.html: complete, offline, escaped, bounded, whole and the same for the same inputs."""
+
+import json
+import re
+from html.parser import HTMLParser
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.structs import Detections, GroundTruth
+from contextloc_jax.evaluation.diagnosis import VERDICTS, diagnose
+from contextloc_jax.report.page import write_report
+
+HOSTILE = "</script><img src=x onerror=alert(1)>&\"'{{data}}<!--"
+METRICS = {
+    "protocol": "thumos14",
+    "mAP": {"0.3": 0.9, "0.5": 0.8125, "0.7": 0.6},
+    "average_mAP": 0.75,
+    "videos": 24,
+    "AP": {"ABD": {"0.3": 0.9, "0.5": 0.85, "0.7": None}, "PEN": {"0.3": 0.9, "0.5": 0.775, "0.7": float("nan")}},
+    "data": {"identity": "0123abcd"},
+}
+CURVES = {"loss": ([1, 2, 3], [3.0, 2.0, float("nan")]), "learning rate": ([1, 3], [0.1, 0.01])}
+
+
+def results(num_videos=3, num_detections=8, num_classes=2, seed=0):
+    """Detections and ground truth of generated videos of about 110 s, the detections around the 6 instances."""
+    rng = np.random.default_rng(seed)
+    labels = ["ABD", "PEN", *(f"class {i}" for i in range(2, num_classes))]
+    names = [f"video_{i}" for i in range(num_videos)]
+    start = np.sort(rng.uniform(0, 95, (num_videos, 6)), axis=1)
+    instances = np.stack([start, start + rng.uniform(3, 14, start.shape)], axis=-1)
+    gt_label = rng.integers(num_classes, size=start.shape)
+    pick = rng.integers(6, size=(num_videos, num_detections))
+    own = np.arange(num_videos)[:, None]
+    segments = np.sort(instances[own, pick] + rng.normal(0, 1, (*pick.shape, 2)), axis=-1)
+    detections = Detections(
+        names,
+        labels,
+        np.repeat(np.arange(num_videos), num_detections),
+        gt_label[own, pick].ravel(),
+        segments.reshape(-1, 2),
+        rng.gamma(1, 1, pick.size),
+    )
+    durations = np.full(num_videos, 110.0)
+    video = np.repeat(np.arange(num_videos), 6)
+    return detections, GroundTruth(names, durations, labels, video, gt_label.ravel(), instances.reshape(-1, 2))
+
+
+class Page(HTMLParser):
+    """Tags, ids, visible text and the embedded data of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.source = path.read_text("utf-8")
+        self.tags, self.ids, self.text, self.data, self._inside = [], set(), "", None, ""
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids.add(dict(attrs).get("id"))
+        self._inside = dict(attrs).get("id") if tag == "script" else tag
+
+    def handle_data(self, text):
+        if self._inside == "data" and self.data is None:
+            self.data = json.loads(text)
+        elif self.lasttag not in ("script", "style"):
+            self.text += text
+
+
+def page(tmp_path, detections, ground_truth, metrics=None, curves=None, title="A run", diagnosis=None, **facts):
+    path = tmp_path / "report.html"
+    write_report(path, detections, ground_truth, metrics, curves, title, facts, diagnosis)
+    return Page(path)
+
+
+def test_page_holds_numbers_table_curves_and_facts(tmp_path):
+    made = page(tmp_path, *results(), METRICS, CURVES, "Shoulder & more", Seed="7")
+    assert ("title", {}) in made.tags
+    for text in ("Shoulder & more", "Seed", "7", "thumos14", "0123abcd", "0.750", "0.812", "0.775", "tIoU 0.3–0.7"):
+        assert text in made.text
+    assert made.data["accuracy"]["thresholds"] == ["0.3", "0.5", "0.7"]
+    assert made.data["accuracy"]["mean"] == [0.9, 0.8125, 0.6]
+    assert made.data["accuracy"]["classes"][1] == {"name": "PEN", "label": 1, "values": [0.9, 0.775, None]}
+    assert made.data["curves"][0] == {"name": "loss", "steps": [1, 2, 3], "values": [3.0, 2.0, None]}
+    assert made.text.count("–") >= 2  # the two values that are no numbers
+
+
+def test_page_asks_the_network_for_nothing(tmp_path):
+    made = page(tmp_path, *results(), METRICS, CURVES)
+    addresses = re.findall(r"[a-z]+://[^\s\"')]+", made.source)
+    assert set(addresses) == {"http://www.w3.org/2000/svg"}  # a name, not an address that is opened
+    policy = [a["content"] for tag, a in made.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy[0].startswith("default-src 'none'")
+    assert not [a for tag, a in made.tags if tag in ("img", "iframe", "object") or (tag == "script" and "src" in a)]
+    assert not re.search(r"@import|url\((?!#)", made.source)
+
+
+def test_every_place_of_the_template_is_filled_and_scripts_find_their_elements(tmp_path):
+    made = page(tmp_path, *results(), METRICS, CURVES, diagnosis=diagnose(*results(), "thumos14"))
+    assert "{{" not in made.source
+    folder = resources.files("contextloc_jax.report") / "assets"
+    scripts = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".js")]
+    assert len(scripts) == 5
+    for script in scripts:
+        assert script in made.source
+        for element in re.findall(r'(?:byId|getElementById|listen)\("([\w-]+)"', script):
+            assert element in made.ids
+
+
+def test_the_diagnosis_is_on_the_page_in_pictures_and_in_text(tmp_path):
+    diagnosis = diagnose(*results(), "thumos14")
+    made = page(tmp_path, *results(), METRICS, diagnosis=diagnosis)
+    drawn = made.data["diagnosis"]
+    assert drawn["verdicts"] == list(VERDICTS)
+    assert [sum(shares) for shares in drawn["ranks"]] == pytest.approx([1] * len(drawn["ranks"]), abs=1e-4)
+    by_name = {cost["name"]: cost["gain"] for cost in drawn["costs"]}
+    expected = {name: entry["gain"] for name, entry in diagnosis["without_error"].items()}
+    assert by_name == pytest.approx(expected, abs=1e-5)
+    length = {bin["name"]: bin for bin in drawn["kinds"][0]["bins"]}
+    assert [bin["range"] for bin in length.values()] == ["≤ 3 s", "3–6 s", "6–12 s", "12–18 s", "> 18 s"]
+    assert length["M"]["instances"] == diagnosis["sensitivity"]["length"]["M"]["instances"] > 0
+    assert length["M"]["missed"] == pytest.approx(diagnosis["false_negatives"]["length"]["M"], abs=1e-5)
+    assert length["XL"]["mAP_N"] is None
+    for text in ("Why detections fail", "The costliest error", "mAP without", "double detection"):
+        assert text in made.text
+    assert "Why detections fail" not in page(tmp_path, *results(), METRICS).text
+
+
+def test_intervals_stand_beside_what_they_are_of(tmp_path):
+    bounds = {"mAP": {"0.3": [0.85, 0.95], "0.5": [0.75, 0.875], "0.7": [0.5, 0.7]}, "average_mAP": [0.7, 0.8]}
+    made = page(tmp_path, *results(), {**METRICS, "interval": {**bounds, "level": 0.95}})
+    for text in ("95% interval 0.700–0.800", "95% from", "0.875"):
+        assert text in made.text
+    assert made.data["accuracy"]["interval"] == {"level": "95%", "low": [0.85, 0.75, 0.5], "high": [0.95, 0.875, 0.7]}
+    assert page(tmp_path, *results(), METRICS).data["accuracy"]["interval"] is None
+
+
+def test_same_inputs_same_bytes(tmp_path):
+    for name in ("a.html", "b.html"):
+        write_report(tmp_path / name, *results(), METRICS, CURVES, "t")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "b.html"]
+
+
+def test_names_from_users_are_text(tmp_path):
+    detections = Detections([HOSTILE], [HOSTILE], np.array([0]), np.array([0]), np.array([[1.0, 2]]), np.array([0.5]))
+    truth = GroundTruth([HOSTILE], np.array([9.0]), [HOSTILE], np.array([0]), np.array([0]), np.array([[1.0, 2]]))
+    metrics = {"protocol": "thumos14", "mAP": {"0.5": 1.0}, "average_mAP": 1.0, "AP": {HOSTILE: {"0.5": 1.0}}}
+    clean = page(tmp_path, *results(1), {**METRICS, "mAP": {"0.5": 1.0}}, CURVES)
+    made = page(tmp_path, detections, truth, metrics, {HOSTILE: ([1], [1.0])}, HOSTILE, **{HOSTILE: HOSTILE})
+    assert "<img" not in made.source
+    assert {tag for tag, _ in made.tags} <= {tag for tag, _ in clean.tags}
+    assert made.data["videos"][0]["name"] == made.data["labels"][0] == made.data["curves"][0]["name"] == HOSTILE
+    assert made.text.count(HOSTILE) >= 4
+
+
+def test_a_name_that_is_no_unicode_text_is_survived(tmp_path):
+    detections, _ = results(1)
+    made = page(tmp_path, detections._replace(video_ids=["video\udce4"]), None, title="run\udce4")
+    assert made.data["videos"][0]["name"] == "video\udce4"
+
+
+def test_videos_without_detections_truth_or_annotation(tmp_path):
+    detections = Detections(
+        ["silent", "unknown"], ["x", "y"], np.array([1, 1]), np.array([0, 1]), np.array([[3, 3], [0, 4.0]]), np.ones(2)
+    )
+    truth = GroundTruth(["empty", "missed"], np.zeros(2), ["x"], np.array([1]), np.array([0]), np.array([[2, 2.0]]))
+    made = page(tmp_path, detections, truth, METRICS)
+    videos = {video["name"]: video for video in made.data["videos"]}
+    assert list(videos) == ["empty", "missed", "unknown"]
+    assert videos["empty"]["truth"] == [] and videos["empty"]["ap"] is None
+    assert videos["missed"] == {"name": "missed", "duration": 0.0, "ap": 0.0, "truth": [[2, 2, 0]], "detections": []}
+    assert videos["unknown"]["truth"] is None
+    assert videos["unknown"]["detections"] == [[3, 3, 1, 0], [0, 4, 1, 1]]
+
+
+def test_nothing_at_all(tmp_path):
+    none = np.zeros(0, int)
+    made = page(tmp_path, Detections([], [], none, none, np.zeros((0, 2)), np.zeros(0)), None)
+    assert made.data["videos"] == []
+    assert "0 videos" in made.text
+
+
+def test_prediction_has_no_verdicts(tmp_path):
+    detections, _ = results()
+    made = page(tmp_path, detections, None)
+    assert made.data["judged"] is False
+    assert made.data["accuracy"] is None
+    assert made.data["default_count"] == 15
+    assert {len(row) for video in made.data["videos"] for row in video["detections"]} == {4}
+    assert "map-chart" not in made.ids and "curves" not in made.ids
+    assert "localization" not in made.text
+
+
+def test_slider_starts_with_as_many_detections_as_instances(tmp_path):
+    assert page(tmp_path, *results(4)).data["default_count"] == 24
+
+
+def test_names_are_ordered_as_people_count(tmp_path):
+    made = page(tmp_path, *results(12))
+    assert [video["name"] for video in made.data["videos"]] == [f"video_{i}" for i in range(12)]
+
+
+def test_size_of_a_usual_page(tmp_path):
+    made = page(tmp_path, *results(24, 200, 5), METRICS, {f"c{i}": (range(5000), np.ones(5000)) for i in range(8)})
+    assert {len(video["detections"]) for video in made.data["videos"]} == {100}
+    assert "2,400 of 4,800 detections are drawn: the 100 best-scored of each video" in made.text
+    assert len(made.source) < 300_000
+
+
+def test_many_videos_are_bounded_and_the_page_says_how(tmp_path):
+    made = page(tmp_path, *results(1003, 30), METRICS)
+    assert len(made.data["videos"]) == 1000
+    assert {len(video["detections"]) for video in made.data["videos"]} == {24}
+    assert "The first 1,000 of 1,003 videos by name, video_0 to video_999." in made.text
+    assert "24,000 of 30,090 detections are drawn" in made.text
+    assert len(made.source) < 1_500_000
+
+
+def test_scores_of_any_scale(tmp_path):
+    detections, truth = results()
+    made = page(tmp_path, detections._replace(scores=-1e9 * (1 + detections.scores)), truth)
+    low, high = made.data["score_range"]
+    assert low < high < 0
+
+
+@pytest.mark.parametrize("column", ["scores", "segments"])
+def test_detections_that_are_not_finite_are_named(tmp_path, column):
+    detections, truth = results()
+    values = getattr(detections, column).copy()
+    values[9] = np.nan
+    with pytest.raises(InputError, match=f"{column} of detection 9 .*video_1"):
+        page(tmp_path, detections._replace(**{column: values}), truth)
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_write_is_one_clear_line_and_leaves_nothing_behind(tmp_path):
+    detections, truth = results()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(tmp_path / "absent" / "report.html", detections, truth, None, None, "t")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InputError, match=r"folder\.html: cannot be written"):
+        write_report(tmp_path / "folder.html", detections, truth, None, None, "t")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(tmp_path / "file" / "report.html", detections, truth, None, None, "t")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.html"]

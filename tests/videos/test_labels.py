@@ -1,0 +1,150 @@
+"""Labels, pools and regression targets of hand-made videos, and bounds that hold for all."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contextloc_jax.core.errors import InputError
+from input_pipeline.batches.targets import LabelRules, pools, regression_stats, regression_targets
+from input_pipeline.videos.labels import label_proposals
+from tests.helpers.labelled_record import labelled_record
+
+FUZZ = settings(derandomize=True, deadline=None)
+RULES = LabelRules()
+ACTIVITYNET = LabelRules(0.7, 0.6, 0.0, 0.1, 0.0)
+SEGMENTS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted), max_size=8)
+
+
+def test_label_tiou_overlap_and_coverage_by_hand():
+    labels, tiou, overlap_self, coverage = label_proposals(
+        np.array([[0, 100], [150, 250], [300, 400]]), np.array([[50, 100], [100, 200]]), np.array([3, 7]), 1000
+    )
+    assert labels.tolist() == [3, 7, 0]
+    np.testing.assert_allclose(tiou, [50 / 100, 50 / 150, 0])
+    np.testing.assert_allclose(overlap_self, [0.5, 0.5, 0])
+    np.testing.assert_allclose(coverage, [0.1, 0.1, 0.1])
+
+
+def test_of_equally_good_instances_the_first_gives_the_label():
+    labels, *_ = label_proposals(np.array([[0, 100]]), np.array([[0, 50], [50, 100]]), np.array([4, 2]), 100)
+    assert labels.tolist() == [4]
+
+
+def test_touching_segments_do_not_overlap():
+    labels, tiou, overlap_self, _ = label_proposals(np.array([[0, 50]]), np.array([[50, 100]]), np.array([1]), 100)
+    assert (labels[0], tiou[0], overlap_self[0]) == (0, 0, 0)
+
+
+def test_coverage_counts_what_lies_beyond_the_video():
+    *_, coverage = label_proposals(np.array([[50, 150]]), np.zeros((0, 2)), np.zeros(0), 100)
+    assert coverage.tolist() == [1.0]
+
+
+@FUZZ
+@given(proposals=SEGMENTS, instances=SEGMENTS)
+def test_labels_are_bounded_for_any_segments(proposals, instances):
+    proposals, instances = np.array(proposals).reshape(-1, 2), np.array(instances).reshape(-1, 2)
+    names = np.arange(1, len(instances) + 1)
+    labels, tiou, overlap_self, coverage = label_proposals(proposals, instances, names, 60)
+    for values in (tiou, overlap_self, coverage):
+        assert values.shape == (len(proposals),)
+        assert values.dtype == np.float64
+        assert ((values >= 0) & (values <= 1)).all()
+    assert labels.dtype == np.int64
+    assert ((labels > 0) == (tiou > 0)).all()
+    assert (tiou <= overlap_self).all()
+
+
+@FUZZ
+@given(instances=SEGMENTS)
+def test_an_instance_as_proposal_matches_itself(instances):
+    instances = np.array([s for s in instances if s[0] < s[1]]).reshape(-1, 2)
+    _, tiou, overlap_self, _ = label_proposals(instances, instances, np.arange(1, len(instances) + 1), 60)
+    assert (tiou == 1).all()
+    assert (overlap_self == 1).all()
+
+
+def test_pools_by_hand():
+    record = labelled_record(
+        [[100, 195], [100, 120], [500, 600], [500, 510], [100, 160], [70, 160]], [[100, 200]], [2]
+    )  # tIoU 0.95, 0.2, 0, 0 (too short for background), 0.6, 60/130
+    found = pools(record, RULES)
+    assert [indices.tolist() for indices in found] == [[0, 6], [1], [2]]
+    assert [indices.tolist() for indices in pools(record, ACTIVITYNET)] == [[0, 6], [1, 5], [2, 3]]
+
+
+def test_thresholds_are_strict():
+    at_thresholds = dataclasses.replace(
+        labelled_record(np.zeros((4, 2))),
+        proposal_tiou=np.array([0.7, 0.3, 0.01, 0.0]),
+        proposal_overlap_self=np.array([1.0, 1.0, 0.01, 0.0]),
+        proposal_coverage=np.array([1.0, 1.0, 1.0, 0.02]),
+    )
+    assert [len(indices) for indices in pools(at_thresholds, RULES)] == [0, 0, 0]
+
+
+def test_an_incomplete_proposal_is_not_background():
+    record = labelled_record([[0, 300]], [[298, 1000]], [1])  # tIoU 0.002, 0.7 % of itself inside
+    assert [len(indices) for indices in pools(record, ACTIVITYNET)] == [1, 1, 0]
+    assert [len(indices) for indices in pools(record, RULES)] == [1, 0, 1]
+
+
+def test_regression_targets_by_hand():
+    record = labelled_record([[100, 199], [110, 189]], [[105, 204], [100, 199]], [1, 2])
+    targets = regression_targets(record, np.array([0, 1, 2, 3]))
+    towards_the_first_of_two_equal = [(154.5 - 149.5) / 80, np.log(100 / 80)]
+    expected = [[0, 0], towards_the_first_of_two_equal, [0, 0], [0, 0]]
+    np.testing.assert_allclose(targets, expected, atol=1e-15)
+
+
+def test_regression_target_is_decoded_to_the_instance():
+    record = labelled_record([[100, 180]], [[105, 190]], [1])
+    (shift, log_ratio), duration = regression_targets(record, np.array([0]))[0], 81
+    assert 140 + shift * duration == pytest.approx((105 + 190) / 2)
+    assert duration * np.exp(log_ratio) == pytest.approx(86)
+
+
+def test_regression_stats_leave_out_ground_truth():
+    record = labelled_record([[110, 189], [100, 209], [500, 600]], [[100, 199]], [1])
+    rows = np.array([[0, np.log(100 / 80)], [-5 / 110, np.log(100 / 110)]])
+    stats = regression_stats([record, labelled_record([])], RULES)
+    np.testing.assert_allclose(stats, [rows.mean(0), rows.std(0)])
+
+
+def test_regression_stats_without_spread_still_standardise():
+    assert regression_stats([], RULES).tolist() == [[0, 0], [1, 1]]
+    assert regression_stats([labelled_record([[0, 9]])], RULES).tolist() == [[0, 0], [1, 1]]
+    exact = labelled_record([[100, 199]], [[100, 199]], [1])
+    assert regression_stats([exact], RULES).tolist() == [[0, 0], [1, 1]]
+
+
+def test_a_video_without_proposals_or_instances():
+    empty = pools(labelled_record([]), RULES)
+    assert [len(indices) for indices in empty] == [0, 0, 0]
+    only_instance = labelled_record([], [[10, 20]], [1])
+    assert pools(only_instance, RULES).foreground.tolist() == [0]
+    assert regression_targets(only_instance, np.array([0])).tolist() == [[0, 0]]
+    assert regression_targets(only_instance, np.zeros(0, int)).shape == (0, 2)
+
+
+def test_foreground_without_an_instance_is_the_input_s_fault():
+    wrong = dataclasses.replace(labelled_record([[0, 9]]), proposal_tiou=np.array([0.9]))
+    with pytest.raises(InputError, match="video small: 1 proposals are labelled foreground"):
+        regression_stats([wrong], RULES)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"foreground_tiou": 70}, "foreground_tiou is 70"),
+        ({"background_coverage": -0.1}, "background_coverage is -0.1"),
+        ({"incomplete_overlap_self": float("nan")}, "incomplete_overlap_self is nan"),
+        ({"incomplete_tiou": 0.8}, "incomplete_tiou 0.8 is above foreground_tiou 0.7"),
+    ],
+)
+def test_impossible_thresholds_are_named(thresholds, message):
+    with pytest.raises(InputError, match=message):
+        LabelRules(**thresholds)
