@@ -49,7 +49,7 @@ def _shared_table(random: np.random.Generator, nodes: int) -> tuple[np.ndarray, 
 
 
 def _random_targets(random: np.random.Generator, size: Size) -> Targets:
-    """Of every video one foreground, six incomplete and one background centre."""
+    """Of every video one foreground, six incomplete and one background center."""
     shape = size.videos, len(CENTER_TYPES)
     center_type = np.broadcast_to(np.array(CENTER_TYPES, np.int32), shape)
     label = np.where(center_type == 2, 0, random.integers(1, size.classes + 1, shape)).astype(np.int32)

@@ -48,7 +48,7 @@ def get_config() -> ml_collections.ConfigDict:
     optimizer.weight_decay = 5e-4  # weights only, not biases
 
     config.sampling = sampling = ml_collections.ConfigDict()
-    sampling.num_foreground = 1  # centres a video
+    sampling.num_foreground = 1  # centers a video
     sampling.num_incomplete = 6
     sampling.num_background = 1
     sampling.foreground_tiou = 0.7  # above

@@ -3,8 +3,8 @@
 python main.py --config=configs/shoulder.py --workdir=runs/shoulder      (make demo)
 Two CPU cores: about two minutes. Expected on the test people: see README.md.
 
-Recordings of seven people are few, so what differs from the published setting is regularisation: strong weight
-decay, dropout in the graph, more foreground centres, and a short schedule.
+Recordings of seven people are few, so what differs from the published setting is regularization: strong weight
+decay, dropout in the graph, more foreground centers, and a short schedule.
 """
 
 from configs import default

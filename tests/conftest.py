@@ -18,7 +18,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 @pytest.fixture(scope="module")
 def quick_compiler():
-    """Programs of a module are compiled without optimisation, in about half the time; they are small enough."""
+    """Programs of a module are compiled without optimization, in about half the time; they are small enough."""
     import jax
 
     jax.config.update("jax_disable_most_optimizations", True)

@@ -48,7 +48,7 @@ def make_model(config) -> ContextLoc:
 
 
 def make_optimizer(config, steps_per_epoch: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The optimiser and its learning-rate schedule."""
+    """The optimizer and its learning-rate schedule."""
     settings = config.optimizer
     rate = learning_rate_schedule(settings.learning_rate, settings.decay_epochs, settings.decay_factor, steps_per_epoch)
     return sgd(rate, settings.momentum, settings.weight_decay), rate
@@ -59,7 +59,7 @@ def make_loss_weights(config) -> LossWeights:
     sampling, loss = config.sampling, config.loss
     for name in ("num_foreground", "num_incomplete", "num_background"):
         if sampling[name] < 1:
-            raise InputError(f"config.sampling.{name} is {sampling[name]}; every loss needs at least 1 of its centres")
+            raise InputError(f"config.sampling.{name} is {sampling[name]}; every loss needs at least 1 of its centers")
     return LossWeights(
         sampling.num_foreground, sampling.num_background, loss.completeness_weight, loss.regression_weight
     )

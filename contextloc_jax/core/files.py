@@ -60,7 +60,10 @@ def read_json(path: str | os.PathLike) -> object:
 
 
 def write_whole(path: str | os.PathLike, data: bytes | memoryview | str) -> None:
-    """Writes a file (text as UTF-8) beside the one it then replaces, so that no reader ever sees a part. InputError: it cannot."""
+    """Writes a file (text as UTF-8) beside the one it then replaces, so that no reader ever sees a part of it.
+
+    InputError: it cannot be written.
+    """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -2,7 +2,7 @@
 
 NamedTuples of arrays, so that NumPy code and jax (where they are pytrees) share them without importing each
 other. Letters: V videos in a batch, T snippets (padded), D feature width, M nodes (padded), R first-hop rows,
-C centres, K action classes (without background), N proposals of one video.
+C centers, K action classes (without background), N proposals of one video.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ FOREGROUND, INCOMPLETE, BACKGROUND = 0, 1, 2  # Targets.center_type
 
 
 class Targets(NamedTuple):
-    """What training compares a centre with. Slots: foreground first, then incomplete, background last.
+    """What training compares a center with. Slots: foreground first, then incomplete, background last.
 
     center_type  [V, C]    int32    0 foreground, 1 incomplete, 2 background
     label        [V, C]    int32    1..K; 0 for background
-    regression   [V, C, 2] float32  (centre shift / duration, log duration ratio), standardised
-    totals       [V, 2]    int32    what the losses are means over: the centres of the whole step's batch, on all
+    regression   [V, C, 2] float32  (center shift / duration, log duration ratio), standardized
+    totals       [V, 2]    int32    what the losses are means over: the centers of the whole step's batch, on all
                                     devices and processes, that `count_centers` counts; the same in every row
     """
 
@@ -34,7 +34,7 @@ class Targets(NamedTuple):
 
 
 def count_centers(center_type: np.ndarray) -> np.ndarray:
-    """Centres of any shape -> [2] int32: how many the activity loss judges (all but incomplete) and regression does."""
+    """Centers of any shape -> [2] int32: how many the activity loss judges (all but incomplete) and regression does."""
     counts = np.count_nonzero(center_type != INCOMPLETE), np.count_nonzero(center_type == FOREGROUND)
     return np.array(counts, np.int32)
 
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
     node_count    [V, M]       float32  how often the node occurs in the video's trees (BatchNorm weight);
                                         1 in evaluation, 0 marks padding
     first_hop     [V, R, 5]    int32    node index of a tree row, then of its 4 children
-    second_hop    [V, C, 5]    int32    row index (into R) of a centre, then of its 4 children
+    second_hop    [V, C, 5]    int32    row index (into R) of a center, then of its 4 children
     center_mask   [V, C]       bool     False marks padding
     example_key   [V]          uint32   folded from (seed, epoch, visit, video id): the dropout key of a video
     targets       Targets in training, None in evaluation
@@ -68,11 +68,11 @@ class Batch(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What the model says of every centre.
+    """What the model says of every center.
 
     activity      [..., C, K + 1]  logits, column 0 is background
     completeness  [..., C, K]      raw completeness, one a class
-    regression    [..., C, K, 2]   (centre shift / duration, log duration ratio), standardised
+    regression    [..., C, K, 2]   (center shift / duration, log duration ratio), standardized
     """
 
     activity: Array
@@ -83,7 +83,7 @@ class Scores(NamedTuple):
 class VideoScores(NamedTuple):
     """Scores of all proposals of one video on the host; what scores.npz holds and detections start from.
 
-    proposals [N, 2] float64 are fractions of the video; regression [N, K, 2] is de-standardised; the arrays are
+    proposals [N, 2] float64 are fractions of the video; regression [N, K, 2] is de-standardized; the arrays are
     NumPy, activity [N, K + 1] and completeness [N, K] as in Scores.
     """
 

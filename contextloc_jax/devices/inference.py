@@ -42,7 +42,7 @@ class Predictor:
           variables: params and batch_stats on the host.
           batches: this process's rows of every batch.
           video: index -> the video's facts.
-          regression_stats: [2, 2], mean and standard deviation of (centre shift, log size) of the training set.
+          regression_stats: [2, 2], mean and standard deviation of (center shift, log size) of the training set.
         """
         placed = self._parallel.replicate(variables)
         mean, deviation = np.asarray(regression_stats, np.float64)

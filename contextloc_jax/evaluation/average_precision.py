@@ -58,7 +58,7 @@ def class_precision(
     """AP [K] of detections at one threshold, NaN where a class has no instance.
 
     label [N], correct [N] bool: of every detection, by decreasing score within its class. num_instances [K].
-    usual_instances: as if every class had that many (DETAD's normalised AP), to compare classes or parts of them.
+    usual_instances: as if every class had that many (DETAD's normalized AP), to compare classes or parts of them.
     """
     by_class = np.argsort(label, kind="stable")
     hits = by_class[np.flatnonzero(correct[by_class])]

@@ -26,7 +26,7 @@ VERDICTS = ("correct", "double detection", "wrong label", "localization", "confu
 CORRECT, DOUBLE, WRONG_LABEL, LOCALIZATION, CONFUSION, BACKGROUND = range(6)
 NEAR_TIOU = 0.1  # below it a detection is background
 RANK_GROUPS = 10  # of the false-positive profile, each as large as the number of instances of the class (G)
-LEAST_PRECISION = 0.05  # normalised precision at which DETAD stops counting an instance as found
+LEAST_PRECISION = 0.05  # normalized precision at which DETAD stops counting an instance as found
 
 
 class Judged(NamedTuple):
@@ -126,7 +126,7 @@ def sensitivity(judged: Judged, ground_truth: GroundTruth, protocol: str) -> dic
 def false_negative_profile(judged: Judged, ground_truth: GroundTruth, protocol: str) -> dict:
     """Share of instances that no detection finds, in all and in every bin.
 
-    DETAD's rule: a detection ranked where the normalised precision of its class is at most 0.05 finds nothing.
+    DETAD's rule: a detection ranked where the normalized precision of its class is at most 0.05 finds nothing.
     """
     finder = judged.matches.finder
     useful = np.stack([_useful(judged, t) for t in range(len(finder))])
@@ -157,7 +157,7 @@ def _mean_precision(judged: Judged, keep, sizes: np.ndarray | None = None, usual
 
 
 def _useful(judged: Judged, t: int) -> np.ndarray:
-    """[N] bool: correct, at a rank where the normalised precision is above LEAST_PRECISION."""
+    """[N] bool: correct, at a rank where the normalized precision is above LEAST_PRECISION."""
     ranking, correct = judged.matches.ranking, judged.verdict[t] == CORRECT
     before = np.concatenate([[0], np.cumsum(correct)])
     first = ranking.class_start[ranking.label]

@@ -14,7 +14,7 @@ def oracles(
 ) -> dict:
     """mAP as it is and with perfect answers: {name: {"mAP": {threshold: value}, "average_mAP": value}}.
 
-    At every threshold the matches of the metric stay, and a false detection that an oracle can mend becomes correct
+    At every threshold the matches of the metric stay, and a false detection that an oracle can fix becomes correct
     at its place in the ranking; therefore no oracle lowers an AP.
     none: the metric itself.
     best_class: a false detection with tIoU >= threshold to an instance that nobody found gets its class.
@@ -41,10 +41,10 @@ def oracles(
         correct[finder[finder >= 0]] = True
         columns["none"].append(class_precision(label, correct, sizes))
         free = ~correct[pairs.detection] & (finder[pairs.instance] < 0)
-        mended = match(_select(pairs, free), len(finder), threshold)
-        columns["best_class"].append(_mended_precision(label, correct, mended, ground_truth.label, sizes))
-        mended = match(_select(pairs, free & own), len(finder), 0)
-        columns["best_boundary"].append(_mended_precision(label, correct, mended, ground_truth.label, sizes))
+        fixed = match(_select(pairs, free), len(finder), threshold)
+        columns["best_class"].append(_fixed_precision(label, correct, fixed, ground_truth.label, sizes))
+        fixed = match(_select(pairs, free & own), len(finder), 0)
+        columns["best_boundary"].append(_fixed_precision(label, correct, fixed, ground_truth.label, sizes))
         met = np.zeros(len(finder), bool)
         met[offered.instance[offered.tiou >= threshold]] = True
         met = np.bincount(ground_truth.label, met, minlength=len(sizes))
@@ -57,12 +57,12 @@ def oracles(
     }
 
 
-def _mended_precision(label, correct, mended, instance_label, sizes) -> np.ndarray:
-    """AP [K] after the detections `mended` [G] (-1: none) found their instances."""
-    found = np.flatnonzero(mended >= 0)
+def _fixed_precision(label, correct, fixed, instance_label, sizes) -> np.ndarray:
+    """AP [K] after the detections `fixed` [G] (-1: none) found their instances."""
+    found = np.flatnonzero(fixed >= 0)
     label, correct = label.copy(), correct.copy()
-    label[mended[found]] = instance_label[found]
-    correct[mended[found]] = True
+    label[fixed[found]] = instance_label[found]
+    correct[fixed[found]] = True
     return class_precision(label, correct, sizes)
 
 

@@ -2,7 +2,7 @@
 
 Intervals: bootstrap over videos. Videos are drawn with replacement, as many as there are; a video drawn twice counts
 twice, at the same places of the ranking. Detections are matched once: matches stay inside a video. The middle 95 % of
-the draws, centred on the measured value (repeated videos raise interpolated precision a little), would be too narrow
+the draws, centerd on the measured value (repeated videos raise interpolated precision a little), would be too narrow
 where videos are few; they are widened as Student's interval is (Hesterberg 2015, "What Teachers Should Know About the
 Bootstrap": expanded percentile interval). Measured, they hold the mAP of endless videos in 89 % (2 videos) to 94 % (60)
 of the cases: interpolated AP of few videos is a little high on average.

@@ -91,7 +91,7 @@ def unpack_checkpoint(contents: Any, source: str | Path) -> tuple[StateDict, np.
 
     Returns:
       NumPy arrays by name, without `module.` prefixes; half precision becomes float32.
-      float64 [2, 2] mean and standard deviation (rows) of (centre shift, log size), None if the file has none.
+      float64 [2, 2] mean and standard deviation (rows) of (center shift, log size), None if the file has none.
     """
     if not isinstance(contents, Mapping) or not contents:
         raise InputError(f"{source}: found {_kind(contents)}, expected a state_dict or a mapping with 'state_dict'")

@@ -69,7 +69,7 @@ def binned_snippets(ticks: np.ndarray, num_frames: int, num_bins: int = 100) -> 
 
 
 def rescale(features: np.ndarray, num_bins: int = 100) -> np.ndarray:
-    """[T, D] -> [num_bins, D] over the same time: linear between snippet centres, the nearest snippet outside them.
+    """[T, D] -> [num_bins, D] over the same time: linear between snippet centers, the nearest snippet outside them.
 
     Features of num_bins snippets come back as they are; others in their own dtype, float16 summed in float32.
     """

@@ -86,7 +86,7 @@ def retrieve(
       features: [T, D] snippet features; rows >= num_snippets are padding and change nothing.
       num_snippets: [] int, at least 1.
       segments: [N, 2] int, first and last snippet (inclusive). last <= first means the single snippet `first`,
-        whose only key is g (L-Net) or y (G-Net), weighted by relu(cos) without normalisation.
+        whose only key is g (L-Net) or y (G-Net), weighted by relu(cos) without normalization.
       dtype: type the matrix products read; they accumulate in float32.
       windowed: multiply segments with the snippets around them (`by_windows`) instead of with all.
     """
@@ -147,12 +147,12 @@ def weighted_keys(
 
 
 def segments_a_group(segments: int, snippets: int) -> int:
-    """How many neighbouring segments share a window in a video of so many segments and snippets."""
+    """How many neighboring segments share a window in a video of so many segments and snippets."""
     return max(SMALLEST_GROUP, GROUP_UNIT * round(segments * GROUP_SPAN / snippets / GROUP_UNIT))
 
 
 def by_windows(function, keys: Keys, first: jax.Array, last: jax.Array, query: jax.Array):
-    """function(keys, first, last, query) of every group of neighbouring segments, on the snippets around it.
+    """function(keys, first, last, query) of every group of neighboring segments, on the snippets around it.
 
     first, last [G, n] and query [G, n, D] of G groups; the function returns a tree of [n, ...].
     A group's window is the smallest power of two, or 1.5 of one, that holds its segments, so the work grows with

@@ -72,7 +72,7 @@ class ContextLoc(nn.Module):
         self.regression_head = head(2 * self.num_classes)
 
     def __call__(self, batch: Batch, train: bool = False, dropout_keys: jax.Array | None = None) -> Scores:
-        """Scores of every centre of a padded batch; dropout_keys [V] in training, None for no dropout."""
+        """Scores of every center of a padded batch; dropout_keys [V] in training, None for no dropout."""
         # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
         with jax.default_matmul_precision("highest"):
             return self.score(batch, train, dropout_keys)
@@ -120,7 +120,7 @@ class ContextLoc(nn.Module):
             return batch._replace(features=retrieve_all(features, batch.num_snippets, segments, self.dtype))
 
     def branch_features(self, segment_features: jax.Array, node_count: jax.Array, train: bool):
-        """The activity feature A [V, M, F] and the completeness feature C [V, M, S F], normalised."""
+        """The activity feature A [V, M, F] and the completeness feature C [V, M, S F], normalized."""
         position = ACTION if self.boundary_segments else 0
         activity = segment_features[:, :, position]
         completeness = segment_features.reshape(*segment_features.shape[:2], -1)

@@ -78,13 +78,13 @@ def score_classes(activity: np.ndarray, completeness: np.ndarray) -> np.ndarray:
 def regress(segments: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Segments [N, 2] (fractions of the video) moved by shifts [N, 2] and clipped to [0, 1] (golden regress_*).
 
-    centre += duration * shift[0]; duration *= exp(shift[1]).
+    center += duration * shift[0]; duration *= exp(shift[1]).
     """
     start, end = segments.T
     duration = end - start
-    centre = (start + end) / 2 + duration * shifts[:, 0]
+    center = (start + end) / 2 + duration * shifts[:, 0]
     half = duration * np.exp(shifts[:, 1]) / 2
-    return np.clip(np.stack([centre - half, centre + half], axis=1), 0, 1)
+    return np.clip(np.stack([center - half, center + half], axis=1), 0, 1)
 
 
 def _best_pairs(

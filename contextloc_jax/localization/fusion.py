@@ -14,7 +14,7 @@ def fuse(
     """Weighted mean of the raw scores of several streams, in the video order of the first (golden post2_*).
 
     weights: one positive number a stream, scaled to sum to 1 (the authors: flow : RGB = 1.2 : 1). names: what to call
-    the streams in messages. Activity logits, completeness and de-standardised regression are averaged alike, in
+    the streams in messages. Activity logits, completeness and de-standardized regression are averaged alike, in
     float64. InputError lists where the streams do not cover the same videos, proposals or classes.
     """
     names = list(names or [f"stream {i + 1}" for i in range(len(streams))])

@@ -74,8 +74,8 @@ def losses(scores: Scores, targets: Targets, weights: LossWeights, num_videos: i
 
     num_videos: of the step's whole batch, where `scores` are of a part of it.
 
-    Activity: foreground and background centres. Completeness: all but the background slots.
-    Regression: foreground centres. Golden rule: a slot whose pool is empty holds a foreground sample instead.
+    Activity: foreground and background centers. Completeness: all but the background slots.
+    Regression: foreground centers. Golden rule: a slot whose pool is empty holds a foreground sample instead.
     """
     kind, label = targets.center_type, targets.label
     judged_centers, regressed_centers = targets.totals[0]

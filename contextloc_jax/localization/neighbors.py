@@ -21,7 +21,7 @@ def segment_tiou(segments: np.ndarray, others: np.ndarray | None = None) -> np.n
 
 
 def segment_distance(segments: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-    """|centre difference| / length of the span of both, +1 rule: [M, 2], [N, 2] -> [M, N] float64 in [0, 1)."""
+    """|center difference| / length of the span of both, +1 rule: [M, 2], [N, 2] -> [M, N] float64 in [0, 1)."""
     (start, end), (other_start, other_end) = _bounds(segments, others)
     span = np.maximum(end, other_end) - np.minimum(start, other_start) + 1
     return np.abs((start + end) / 2 - (other_start + other_end) / 2) / span
@@ -50,7 +50,7 @@ def neighbor_candidates(segments: np.ndarray) -> np.ndarray:
 
 
 def draw_tree(center: int, candidates: np.ndarray, draws) -> np.ndarray:
-    """The 21 nodes [21] int32 of one tree: the centre, its 4 children, then the 4 children of each of those in turn.
+    """The 21 nodes [21] int32 of one tree: the center, its 4 children, then the 4 children of each of those in turn.
 
     The children of a node are the first 4 of its shuffled candidates; entry r's children are entries 4r+1..4r+4
     (golden "sampling"). `draws` as in sampling.py. A node may occur several times.

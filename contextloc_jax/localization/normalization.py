@@ -1,4 +1,4 @@
-"""Batch normalisation over weighted rows, with the authors' (torch's) conventions."""
+"""Batch normalization over weighted rows, with the authors' (torch's) conventions."""
 
 from typing import NamedTuple
 

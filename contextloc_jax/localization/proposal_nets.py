@@ -1,6 +1,6 @@
 """P-Net: relations between the proposals of a video (paper section 3.4).
 
-Every P-Net maps node features to centre features [.., 2F]: its own output, then the centre's input feature.
+Every P-Net maps node features to center features [.., 2F]: its own output, then the center's input feature.
 """
 
 import flax.linen as nn
@@ -18,10 +18,10 @@ from contextloc_jax.localization.layers import (
 
 
 class PGCN(nn.Module):
-    """Two graph convolutions over the neighbour tree of every centre (Zeng et al., ICCV 2019).
+    """Two graph convolutions over the neighbor tree of every center (Zeng et al., ICCV 2019).
 
     Of the authors' 21 x 21 adjacency only rows 0..4 are non-zero and only output row 0 is used, so the first
-    layer runs on 5 rows a tree (equal rows may be shared) and the second on one. Neighbours are summed before they
+    layer runs on 5 rows a tree (equal rows may be shared) and the second on one. Neighbors are summed before they
     are projected.
     """
 
@@ -42,7 +42,7 @@ class PGCN(nn.Module):
 
         hidden = nn.relu(linear(self.width, "first")(jnp.einsum("vrk,vrkf->vrf", weights, neighbors)))
         hidden = dropout(hidden, self.dropout_rate, dropout_keys)
-        center_weights = take_rows(weights, second_hop[..., 0])  # of a centre's children, as in the first layer
+        center_weights = take_rows(weights, second_hop[..., 0])  # of a center's children, as in the first layer
         summed = jnp.einsum("vck,vckh->vch", center_weights, take_rows(hidden, second_hop))
         output = linear(x.shape[-1], "second")(summed)
         return jnp.concatenate([output, center], axis=-1)
@@ -51,7 +51,7 @@ class PGCN(nn.Module):
 def edge_weights(neighbors: jax.Array) -> jax.Array:
     """Adjacency of a node (first) and its 4 children: features [..., 5, F] -> [..., 5].
 
-    relu(cosine with the node), once for the node itself and 1/4 per child; rows are not normalised.
+    relu(cosine with the node), once for the node itself and 1/4 per child; rows are not normalized.
     """
     # As products: XLA's loops for sums of products over gathered rows take five times as long on a CPU.
     products = jnp.einsum("...f,...kf->...k", neighbors[..., 0, :], neighbors)
@@ -86,17 +86,17 @@ class NonLocal(nn.Module):
 
 
 def no_relations(x, first_hop, second_hop, node_mask, dropout_keys):
-    """The ablation without a P-Net: the centre's feature twice, [V, C, 2F]."""
+    """The ablation without a P-Net: the center's feature twice, [V, C, 2F]."""
     del node_mask, dropout_keys
     center = center_features(x, first_hop, second_hop)
     return jnp.concatenate([center, center], axis=-1)
 
 
 def center_features(x: jax.Array, first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:
-    """Input features of the centres: [V, M, F] -> [V, C, F]."""
+    """Input features of the centers: [V, M, F] -> [V, C, F]."""
     return take_rows(x, center_rows(first_hop, second_hop))
 
 
 def center_rows(first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:
-    """Node indices of the centres [V, C]."""
+    """Node indices of the centers [V, C]."""
     return jnp.take_along_axis(first_hop[..., 0], second_hop[..., 0], axis=1)

@@ -8,7 +8,7 @@ def sliding_windows(
 ) -> np.ndarray:
     """Class-agnostic proposals [P, 2] in frames: windows of 3 s, 4.2 s, ... sliding by a quarter of their length.
 
-    A quarter of a window is 75 % overlap of neighbours. Only windows that lie inside the video are kept.
+    A quarter of a window is 75 % overlap of neighbors. Only windows that lie inside the video are kept.
     """
     windows = [np.zeros((0, 2), np.int64)]
     length = shortest_seconds * fps

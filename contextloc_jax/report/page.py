@@ -193,7 +193,7 @@ def _accuracy(accuracy) -> str:
         name = html.escape(row["name"])
         rows.append(_table_row(f'<th scope="row" title="{name}"{swatch}>{name}</th>', row["values"]))
     return (
-        '<section aria-labelledby="accuracy-heading">\n<h2 id="accuracy-heading">Average precision</h2>\n'
+        '<section aria-labeledby="accuracy-heading">\n<h2 id="accuracy-heading">Average precision</h2>\n'
         '<div class="accuracy">\n<div class="card" id="map-chart"></div>\n'
         '<div class="card scroll" tabindex="0" role="region" aria-label="Average precision, class by threshold">\n'
         f'<table>\n<thead><tr><th scope="col">tIoU</th>{head}</tr></thead>\n<tbody>\n'
@@ -215,7 +215,7 @@ def _training(curves: list[Curve]) -> str:
     if longest.total > len(longest.steps):
         note += f" Long curves are thinned (at most {len(longest.steps)} of {longest.total:,} points); spikes are kept."
     return (
-        '<section aria-labelledby="training-heading">\n<h2 id="training-heading">Training</h2>\n'
+        '<section aria-labeledby="training-heading">\n<h2 id="training-heading">Training</h2>\n'
         f'<p class="note">{note}</p>\n<div id="curves" class="curves"></div>\n</section>'
     )
 
@@ -242,6 +242,6 @@ def _method() -> str:
         "which ranks each class over all videos, is another number.",
     }
     return (
-        '<section aria-labelledby="method-heading">\n<h2 id="method-heading">How to read this page</h2>\n'
+        '<section aria-labeledby="method-heading">\n<h2 id="method-heading">How to read this page</h2>\n'
         f"{_definitions('reading', texts)}\n</section>"
     )

@@ -62,7 +62,7 @@ def diagnosis_section(diagnosis: dict) -> str:
     """The section: what it says in words, a place for every picture, and the same numbers as tables of text."""
     kinds = "\n".join(f'<div class="card figure" id="bins-{i}"></div>' for i in range(len(KINDS)))
     return (
-        '<section aria-labelledby="diagnosis-heading">\n<h2 id="diagnosis-heading">Why detections fail</h2>\n'
+        '<section aria-labeledby="diagnosis-heading">\n<h2 id="diagnosis-heading">Why detections fail</h2>\n'
         f'<p class="note"><b>{html.escape(conclusion(diagnosis))}</b>'
         f" At tIoU {html.escape(threshold_text(diagnosis['thresholds']))}.</p>\n"
         '<div class="figures">\n'

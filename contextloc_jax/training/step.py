@@ -60,7 +60,7 @@ def accumulated_gradients(
     """`loss_gradients` of equal parts of the batch, one after the other: the same sums with the activations of one
     part in memory.
 
-    BatchNorm normalises every part by itself, and its running statistics see all of them in turn.
+    BatchNorm normalizes every part by itself, and its running statistics see all of them in turn.
     """
     if parts == 1:
         return loss_gradients(model, weights, state, batch, dropout_keys, num_videos)

@@ -196,7 +196,7 @@ class Checkpoints:
         except Exception as error:
             raise InputError(
                 f"{self.directory}: a checkpoint could not be saved ({_one_line(error)}); the last good one is "
-                f"{self.latest or 'none'}; make room or mend the folder, then run the same command again"
+                f"{self.latest or 'none'}; make room or fix the folder, then run the same command again"
             ) from error
 
 

@@ -40,7 +40,7 @@ def check_same(saved: dict, current: dict, where: str, keys: Iterable[str] = (""
 def claim_workdir(workdir: str | Path, current: dict) -> None:
     """Writes config.json, or checks that the one there is the same.
 
-    A run that has saved no checkpoint yet left nothing to protect: it starts anew with `current`, so that a mended
+    A run that has saved no checkpoint yet left nothing to protect: it starts anew with `current`, so that a fixed
     mistake (a batch size that does not divide, a missing file) is not held against the user.
     """
     path = Path(workdir) / "config.json"

@@ -12,10 +12,10 @@ from input_pipeline.datasets.video_source import VideoSource
 
 
 class EvaluationBatches:
-    """`batch(i)`, i < len(self) -> (video indices [v] int32, Batch): every video once, all its proposals as centres.
+    """`batch(i)`, i < len(self) -> (video indices [v] int32, Batch): every video once, all its proposals as centers.
 
     A batch holds videos of one bucket (T and N padded to powers of two, from 64). Global batches are the same for
-    any process count up to the padding: process p has its rows, and rows without a video (index -1, no centre)
+    any process count up to the padding: process p has its rows, and rows without a video (index -1, no center)
     fill a bucket's last batch, so that every process sees equally many batches of equal shape.
     """
 
@@ -62,7 +62,7 @@ class EvaluationBatches:
         batch.example_key[row] = keyed_uint32(self._seed, video_hash(self._source.records[video].video_id))
 
     def _graph(self, video: int) -> tuple[np.ndarray, np.ndarray]:
-        """(snippets [N, 3, 2], hops [N, 5]: every proposal with its 4 neighbours), made at the first pass."""
+        """(snippets [N, 3, 2], hops [N, 5]: every proposal with its 4 neighbors), made at the first pass."""
         if video not in self._graphs:
             record = self._source.records[video]
             ticks = test_ticks(record.proposals, record.num_frames)

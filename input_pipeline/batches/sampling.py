@@ -1,4 +1,4 @@
-"""What one visit of a training video looks at: 8 centres with their trees and targets, from keyed draws.
+"""What one visit of a training video looks at: 8 centers with their trees and targets, from keyed draws.
 
 `draws` is anything with `choice(n) -> int` in 0..n-1 and `shuffle(array) -> None` (in place): `KeyedDraws` in
 training, a NumPy RandomState where the authors' draws are replayed.
@@ -26,7 +26,7 @@ class TrainingPool:
     candidates  [M, 10] int32    node indices, `neighbor_candidates`
     type_sizes  (F, I, B)        foreground nodes (ground truth last), incomplete, background
     labels      [M]     int32    1..K; 0 for background
-    regression  [M, 2]  float32  standardised targets of foreground nodes, 0 elsewhere
+    regression  [M, 2]  float32  standardized targets of foreground nodes, 0 elsewhere
     """
 
     segments: np.ndarray
@@ -38,9 +38,9 @@ class TrainingPool:
 
 
 class Sample(NamedTuple):
-    """One draw: C centres (8), their types in the order foreground, incomplete, background.
+    """One draw: C centers (8), their types in the order foreground, incomplete, background.
 
-    trees [C, 21] int32 node indices, column 0 the centre; center_type [C] int32 as in batch.py; label [C] int32;
+    trees [C, 21] int32 node indices, column 0 the center; center_type [C] int32 as in batch.py; label [C] int32;
     regression [C, 2] float32.
     """
 
@@ -74,9 +74,9 @@ def training_pool(record: VideoRecord, rules: LabelRules, stats: np.ndarray) -> 
 def draw_sample(
     pool: TrainingPool, draws, num_foreground: int = 1, num_incomplete: int = 6, num_background: int = 1
 ) -> Sample:
-    """Draws the centres, uniformly and with replacement within their type, and a tree for each (golden "sampling").
+    """Draws the centers, uniformly and with replacement within their type, and a tree for each (golden "sampling").
 
-    A slot whose type has no node holds a foreground centre instead, also in type: an incomplete slot that became
+    A slot whose type has no node holds a foreground center instead, also in type: an incomplete slot that became
     foreground is still a negative of the completeness loss, by its position (the authors' rule).
     """
     types = center_types(pool.type_sizes, num_foreground, num_incomplete, num_background)

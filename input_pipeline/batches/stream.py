@@ -46,8 +46,8 @@ def train_batches(
 
     v = batch_size / process_count: this process's contiguous rows of every global batch. Batch `step` depends on
     (seed, step) alone, not on where the iteration started, nor on processes or workers. `regression_stats` [2, 2]
-    (mean row, std row) standardise the targets; `align` replaces the stride rule (features rescaled to bins);
-    `centers` are a video's foreground, incomplete and background centres. Videos without ground truth are left out.
+    (mean row, std row) standardize the targets; `align` replaces the stride rule (features rescaled to bins);
+    `centers` are a video's foreground, incomplete and background centers. Videos without ground truth are left out.
     Nearly all batches have one shape: `TrainingBatches` says which do not. Raises InputError where batch_size does not
     fit.
     """
@@ -83,9 +83,9 @@ def evaluation_batches(
     """(video indices [v] int32, Batch without targets): every video exactly once, batches by bucket of T and N.
 
     v = videos_per_batch; index -1 marks a row without a video (the last batch of a bucket, or a process that has
-    none). Neighbours are drawn from (seed, video id), so scores depend on nothing else. A video without proposals
+    none). Neighbors are drawn from (seed, video id), so scores depend on nothing else. A video without proposals
     comes with center_mask all False. `len()` is the number of batches, the same on every process; a second
-    iteration reuses the neighbours of the first.
+    iteration reuses the neighbors of the first.
     """
     batches = EvaluationBatches(
         source,

@@ -48,7 +48,7 @@ class Pools(NamedTuple):
 
 
 def pools(record: VideoRecord, rules: LabelRules) -> Pools:
-    """The three pools that centres are drawn from (golden "sampling": fg_idx, incomplete_idx, bg_idx)."""
+    """The three pools that centers are drawn from (golden "sampling": fg_idx, incomplete_idx, bg_idx)."""
     tiou = record.proposal_tiou
     incomplete = (tiou < rules.incomplete_tiou) & (record.proposal_overlap_self > rules.incomplete_overlap_self)
     background = (tiou < rules.background_tiou) & (record.proposal_coverage > rules.background_coverage) & ~incomplete
@@ -58,7 +58,7 @@ def pools(record: VideoRecord, rules: LabelRules) -> Pools:
 
 
 def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarray:
-    """[F] indices as in `Pools.foreground` -> [F, 2] float64: (centre shift / duration, log duration ratio).
+    """[F] indices as in `Pools.foreground` -> [F, 2] float64: (center shift / duration, log duration ratio).
 
     Towards the instance with the highest tIoU; durations here are end - start + 1 (golden "sampling":
     fg_reg_targets). Raises InputError where the record has no instance to regress to.
@@ -68,7 +68,7 @@ def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarra
         return np.zeros((0, 2))
     if not len(record.gt_segments):
         raise InputError(
-            f"video {record.video_id}: {len(segments)} proposals are labelled foreground, but it has no annotated "
+            f"video {record.video_id}: {len(segments)} proposals are labeled foreground, but it has no annotated "
             "instance: add its annotations or drop the proposals' labels"
         )
     nearest = record.gt_segments[_overlap_and_tiou(segments, record.gt_segments)[1].argmax(axis=1)]
@@ -81,7 +81,7 @@ def regression_stats(records: Iterable[VideoRecord], rules: LabelRules) -> np.nd
     """[[mean shift, mean log ratio], [their population std]] float64 over all foreground proposals (golden "sampling").
 
     Ground truth itself is left out, because its targets are 0. Without any foreground proposal the mean is 0; a std
-    of 0 is replaced by 1, so that standardising stays defined.
+    of 0 is replaced by 1, so that standardizing stays defined.
     """
     targets = [np.zeros((0, 2))]
     for record in records:

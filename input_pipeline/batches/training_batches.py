@@ -20,7 +20,7 @@ from input_pipeline.batches.shapes import power_of_two, usual_length, usual_node
 from input_pipeline.batches.targets import LabelRules, pools
 from input_pipeline.datasets.video_source import VideoSource
 
-TREE_NODES = 21  # a centre, its 4 children and theirs
+TREE_NODES = 21  # a center, its 4 children and theirs
 _FIRST_HOP = np.array([[row, *range(4 * row + 1, 4 * row + 5)] for row in range(5)])  # positions in a tree
 _SAMPLED_DRAWS = 256
 
@@ -34,7 +34,7 @@ class TrainingBatches:
     """`batch(step)` -> (video indices [v] int32, Batch of v videos): process p's rows of global batch `step`.
 
     An epoch is a permutation, keyed by (seed, epoch), of every (video with ground truth, visit); its last partial
-    batch is dropped. `centers` are the foreground, incomplete and background centres of a video, C together.
+    batch is dropped. `centers` are the foreground, incomplete and background centers of a video, C together.
 
     Every shape is a compilation, so nearly all batches have the same one, and which ones do not depends on neither
     process nor start:

@@ -1,6 +1,6 @@
 """The one TFDS example that every dataset shares, and the builder base that writes it.
 
-One example is one video: identity, timing, snippet features, ground truth and labelled proposals. Arrays are stored
+One example is one video: identity, timing, snippet features, ground truth and labeled proposals. Arrays are stored
 as raw bytes (12x faster to write than TFDS' default, exact, and the dtype of the features is kept).
 """
 

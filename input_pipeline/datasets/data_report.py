@@ -125,7 +125,7 @@ def proposal_recall(pairs, thresholds=RECALL_THRESHOLDS) -> list[float]:
     """Share of ground-truth segments that some proposal meets with tIoU >= threshold.
 
     `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. tIoU here is of real intervals, without the
-    frame-counting +1 that neighbour tables use.
+    frame-counting +1 that neighbor tables use.
     """
     best = np.concatenate([_best_tiou(gt, proposals) for gt, proposals in pairs])
     return [float((best >= threshold).mean()) for threshold in thresholds]

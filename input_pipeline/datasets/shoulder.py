@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from contextloc_jax.proposals.sliding_windows import sliding_windows
 from input_pipeline.datasets import shoulder_sessions
 from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, inputs_key
-from input_pipeline.datasets.shoulder_sessions import FPS, Composition, Session, Standardiser
+from input_pipeline.datasets.shoulder_sessions import FPS, Composition, Session, Standardizer
 from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
 
@@ -63,14 +63,14 @@ class Shoulder(VideoDatasetBuilder):
             for split in sessions
             for session in sessions[split]
         }
-        standardiser = Standardiser.fit(
+        standardizer = Standardizer.fit(
             [statistics[s.video_id] for s in sessions["train"]], config.feature_width, PROJECTION_SEED
         )
         records = {split: [_record(s, config) for s in sessions[split]] for split in sessions}
 
         def videos(split):
             for record in records[split]:
-                yield record, standardiser(statistics[record.video_id], config.feature_dtype)
+                yield record, standardizer(statistics[record.video_id], config.feature_dtype)
 
         return Contents(splits={split: (len(records[split]), lambda split=split: videos(split)) for split in records})
 

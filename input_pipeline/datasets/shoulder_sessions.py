@@ -136,7 +136,7 @@ def snippet_statistics(signal: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Standardiser:
+class Standardizer:
     """Mean and standard deviation [120] of the training people's snippets, then a fixed projection [120, D], relu."""
 
     mean: np.ndarray
@@ -144,7 +144,7 @@ class Standardiser:
     projection: np.ndarray
 
     @classmethod
-    def fit(cls, training_statistics: list[np.ndarray], width: int, projection_seed: int) -> "Standardiser":
+    def fit(cls, training_statistics: list[np.ndarray], width: int, projection_seed: int) -> "Standardizer":
         rows = np.concatenate(training_statistics)
         projection = np.random.RandomState(projection_seed).standard_normal((rows.shape[1], width))
         return cls(rows.mean(0), np.maximum(rows.std(0), 1e-8), projection / np.sqrt(rows.shape[1]))

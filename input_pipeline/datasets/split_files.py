@@ -189,9 +189,9 @@ class _SecondsReader:
         num_frames, fps = self._timed(proposals.video_id, video, where)
         gt_labels, gt_segments = self._instances(video, fps, num_frames, where)
         segments, kept = _to_frames(proposals.segments_seconds, fps, num_frames, "proposal", where, self._reading)
-        labelled = label_proposals(segments, gt_segments, gt_labels, num_frames)
+        labeled = label_proposals(segments, gt_segments, gt_labels, num_frames)
         return VideoRecord(
-            proposals.video_id, num_frames, fps, gt_labels, gt_segments, np.minimum(segments, num_frames), *labelled,
+            proposals.video_id, num_frames, fps, gt_labels, gt_segments, np.minimum(segments, num_frames), *labeled,
             proposal_scores=None if proposals.scores is None else proposals.scores[kept], group=proposals.video_id,
         )  # fmt: skip
 

@@ -42,8 +42,8 @@ def make_video(video_id: str, sizes: Sizes, seed: int) -> tuple[VideoRecord, np.
     num_frames = (num_snippets - 1) * STRIDE + LENGTH
     gt_segments = spans * STRIDE + LENGTH // 2
     proposals = _proposals(rng, gt_segments, num_frames, sizes.num_proposals)
-    labelled = label_proposals(proposals, gt_segments, labels, num_frames)
-    record = VideoRecord(video_id, num_frames, FPS, labels, gt_segments, proposals, *labelled, group=video_id)
+    labeled = label_proposals(proposals, gt_segments, labels, num_frames)
+    record = VideoRecord(video_id, num_frames, FPS, labels, gt_segments, proposals, *labeled, group=video_id)
     return record, features.astype(sizes.feature_dtype)
 
 

@@ -189,14 +189,14 @@ def _group_of_normalized(video: NormalizedVideo) -> Group:
 
 
 def _group(video: VideoRecord | NormalizedVideo, gt_segments: np.ndarray, segments: np.ndarray) -> Group:
-    labelled = (video.proposal_labels, video.proposal_tiou, video.proposal_overlap_self)
+    labeled = (video.proposal_labels, video.proposal_tiou, video.proposal_overlap_self)
     return Group(
         path="",
         line=0,
         video_id=video.video_id,
         num_frames=video.num_frames,
         ground_truth=_columns(video.gt_labels, gt_segments),
-        proposals=_columns(*labelled, segments, video.proposal_scores),
+        proposals=_columns(*labeled, segments, video.proposal_scores),
     )
 
 

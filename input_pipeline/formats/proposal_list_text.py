@@ -206,7 +206,7 @@ def _parse_num_frames(cursor: _Cursor) -> int:
 
 @dataclass(frozen=True)
 class _Checks:
-    """Value ranges of a section, vectorised: lists run to a million lines."""
+    """Value ranges of a section, vectorized: lists run to a million lines."""
 
     path: str | os.PathLike
     fractions: bool

@@ -279,8 +279,8 @@ def test_evaluation_visits_every_video_once_with_all_its_proposals(source):
     assert sorted(seen) == [0, 1, 2]
 
 
-def test_evaluation_neighbours_depend_on_seed_and_video_alone(source):
-    def neighbours(source, video, seed=0, **settings):
+def test_evaluation_neighbors_depend_on_seed_and_video_alone(source):
+    def neighbors(source, video, seed=0, **settings):
         batches = EvaluationBatches(source, seed=seed, align=ALIGN, **settings)
         for number in range(len(batches)):
             indices, batch = batches.batch(number)
@@ -288,10 +288,10 @@ def test_evaluation_neighbours_depend_on_seed_and_video_alone(source):
                 return batch.first_hop[list(indices).index(video)]
         return None
 
-    first = neighbours(source, 2)
-    np.testing.assert_array_equal(first, neighbours(source.select([2]), 0))
-    np.testing.assert_array_equal(first, neighbours(source, 2, videos_per_batch=2))
-    assert (first != neighbours(source, 2, seed=1)).any()
+    first = neighbors(source, 2)
+    np.testing.assert_array_equal(first, neighbors(source.select([2]), 0))
+    np.testing.assert_array_equal(first, neighbors(source, 2, videos_per_batch=2))
+    assert (first != neighbors(source, 2, seed=1)).any()
 
 
 def test_evaluation_of_a_video_without_proposals_or_ground_truth():

@@ -12,14 +12,14 @@ from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, INCOMPLETE
 from input_pipeline.batches.keyed_draws import KeyedDraws, video_hash
 from input_pipeline.batches.sampling import draw_sample, training_pool
 from input_pipeline.batches.targets import LabelRules
-from tests.helpers.labelled_record import labelled_record
+from tests.helpers.labeled_record import labeled_record
 
 FUZZ = settings(derandomize=True, deadline=None)
 RULES = LabelRules()
 PINNED_DRAWS = ([7, 4, 8, 9, 1, 5, 0, 2, 3, 6], [1, 46, 36, 64, 84, 86])
 PINNED_HASH = 867557919
 STATS = np.array([[0.1, -0.2], [0.5, 0.25]])
-RECORD = labelled_record(
+RECORD = labeled_record(
     [[100, 190], [105, 200], [100, 120], [180, 205], [500, 600], [400, 450], [700, 705]],
     [[100, 200], [800, 900]],
     [2, 4],
@@ -105,14 +105,14 @@ def test_every_node_of_a_type_gets_drawn():
     assert centers == set(range(8))
 
 
-def test_numbers_of_centres_are_arguments():
+def test_numbers_of_centers_are_arguments():
     pool = training_pool(RECORD, RULES, STATS)
     sample = draw_sample(pool, KeyedDraws(0), num_foreground=2, num_incomplete=1, num_background=3)
     assert sample.center_type.tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_foreground_stands_in_for_an_empty_type():
-    pool = training_pool(labelled_record([[10, 20]], [[10, 20]], [3]), RULES, STATS)
+    pool = training_pool(labeled_record([[10, 20]], [[10, 20]], [3]), RULES, STATS)
     sample = draw_sample(pool, KeyedDraws(0))
     assert pool.type_sizes == (2, 0, 0)
     assert sample.center_type.tolist() == [FOREGROUND] * 8
@@ -120,14 +120,14 @@ def test_foreground_stands_in_for_an_empty_type():
 
 
 def test_a_video_of_one_instance_and_no_proposal_can_be_drawn_from():
-    pool = training_pool(labelled_record([], [[0, 5]], [1], num_frames=6), RULES, STATS)
+    pool = training_pool(labeled_record([], [[0, 5]], [1], num_frames=6), RULES, STATS)
     assert (draw_sample(pool, KeyedDraws(0)).trees == 0).all()
 
 
 @pytest.mark.parametrize("proposals", [[], [[0, 500]]])
 def test_a_video_without_an_instance_cannot_train(proposals):
     with pytest.raises(InputError, match="video small: no annotated instance to train on"):
-        training_pool(labelled_record(proposals), RULES, STATS)
+        training_pool(labeled_record(proposals), RULES, STATS)
 
 
 def test_an_overlapping_proposal_without_class_is_named():

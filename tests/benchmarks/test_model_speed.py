@@ -26,7 +26,7 @@ def test_the_published_batch_needs_about_120_gflop():
 
 
 def test_bytes_of_a_step_and_of_scoring_counted_by_hand():
-    scores = 4 * (4 + 3 + 6)  # a centre's activity, completeness and regression
+    scores = 4 * (4 + 3 + 6)  # a center's activity, completeness and regression
     assert moved_bytes(SMALL, 1000, 10) == 1000 + 10 + 2 * 168 * scores
     assert moved_bytes(SMALL._replace(training=True), 1000, 10) == 1000 + 60 + 2 * 8 * scores
 

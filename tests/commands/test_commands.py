@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_names_step_and_videos_and_keeps_what_was_good
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_a_mended_mistake_is_not_held_against_the_run(tmp_path):
+def test_a_fixed_mistake_is_not_held_against_the_run(tmp_path):
     for size in (100, 200):
         with pytest.raises(InputError, match=rf"do not fill a batch of {size}: lower config\.batch_size"):
             train(tmp_path, batch_size=size)

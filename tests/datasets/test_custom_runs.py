@@ -67,9 +67,9 @@ def test_predict_needs_no_ground_truth_and_finds_what_evaluate_found(trained, tm
         )
         for record in read_proposal_list(keys["test_proposals"])
     ]  # fmt: skip
-    write_proposal_list(tmp_path / "unlabelled.txt", records)
+    write_proposal_list(tmp_path / "unlabeled.txt", records)
     own = {name: keys[name] for name in ("num_classes", "test_features")}
-    predict(own | {"test_proposals": str(tmp_path / "unlabelled.txt")}, workdir)
+    predict(own | {"test_proposals": str(tmp_path / "unlabeled.txt")}, workdir)
     assert (workdir / "detections.json").read_bytes() == evaluated
     table, objects = (read_detections(workdir / f"detections.{suffix}") for suffix in ("csv", "json"))
     np.testing.assert_array_equal(table.segments, objects.segments)

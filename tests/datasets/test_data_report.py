@@ -27,9 +27,9 @@ TIMING = Timing(fps=10.0, snippet_stride=8, snippet_length=64)
 def record(name, gt=((0, 100, 1),), proposals=((0, 80),), scores=None, num_frames=400) -> VideoRecord:
     gt = np.array(gt, np.int64).reshape(-1, 3)
     proposals = np.array(proposals, np.int64).reshape(-1, 2)
-    labelled = label_proposals(proposals, gt[:, :2], gt[:, 2], num_frames)
+    labeled = label_proposals(proposals, gt[:, :2], gt[:, 2], num_frames)
     scores = None if scores is None else np.array(scores, np.float64)
-    return VideoRecord(name, num_frames, 10.0, gt[:, 2], gt[:, :2], proposals, *labelled, proposal_scores=scores)
+    return VideoRecord(name, num_frames, 10.0, gt[:, 2], gt[:, :2], proposals, *labeled, proposal_scores=scores)
 
 
 def written(name, num_snippets=43, digest=None, **fields) -> Written:

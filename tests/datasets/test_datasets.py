@@ -150,7 +150,7 @@ def test_shoulder_records_are_the_spliced_sessions(shoulder):
             np.testing.assert_array_equal(left, right)
 
 
-def test_shoulder_features_are_standardised_on_the_training_people_only(shoulder):
+def test_shoulder_features_are_standardized_on_the_training_people_only(shoulder):
     _, builder = shoulder
     recordings = shoulder_sessions.read_recordings(shoulder_sessions.recordings_file())
 
@@ -162,7 +162,7 @@ def test_shoulder_features_are_standardised_on_the_training_people_only(shoulder
     rows = np.concatenate(list(training.values()))
     test = open_split(builder, "test")
     raw = statistics(range(8, 11))
-    # The projection is whatever made the training features; what is checked is the standardisation before it.
+    # The projection is whatever made the training features; what is checked is the standardization before it.
     positive, projection = _projection_of(open_split(builder, "train"), training, rows)
     for index in (0, 11, 23):
         expected = np.maximum((raw[test.records[index].video_id] - rows.mean(0)) / rows.std(0) @ projection, 0)

@@ -9,7 +9,7 @@ from contextloc_jax.core.errors import InputError
 from contextloc_jax.proposals.sliding_windows import sliding_windows
 from input_pipeline.datasets import shoulder_sessions
 from input_pipeline.datasets.data_report import proposal_recall
-from input_pipeline.datasets.shoulder_sessions import ACTIONS, BACKGROUND, FPS, Composition, Standardiser
+from input_pipeline.datasets.shoulder_sessions import ACTIONS, BACKGROUND, FPS, Composition, Standardizer
 
 LEAVE_OUT_ROUNDING = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -119,22 +119,22 @@ def test_a_snippet_reads_its_own_frames_only():
         np.testing.assert_allclose(whole[t], own[0], **LEAVE_OUT_ROUNDING)
 
 
-def test_standardiser_uses_the_training_rows_and_projects_with_relu():
+def test_standardizer_uses_the_training_rows_and_projects_with_relu():
     rng = np.random.default_rng(0)
     training = [rng.normal(3, 2, (50, 120)), rng.normal(-1, 5, (70, 120))]
-    standardiser = Standardiser.fit(training, width=32, projection_seed=5)
+    standardizer = Standardizer.fit(training, width=32, projection_seed=5)
     rows = np.concatenate(training)
     projection = np.random.RandomState(5).standard_normal((120, 32)) / np.sqrt(120)
     other = rng.normal(0, 1, (9, 120))
     expected = np.maximum(((other - rows.mean(0)) / rows.std(0)) @ projection, 0)
-    got = standardiser(other, "float32")
+    got = standardizer(other, "float32")
     assert got.dtype == np.float32 and (got == 0).any() and (got > 0).any()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_standardiser_survives_a_constant_column():
+def test_standardizer_survives_a_constant_column():
     rows = np.ones((10, 120))
-    assert np.isfinite(Standardiser.fit([rows], 8, 0)(rows, "float32")).all()
+    assert np.isfinite(Standardizer.fit([rows], 8, 0)(rows, "float32")).all()
 
 
 def test_sliding_windows_grow_by_1_4_and_overlap_by_three_quarters():

@@ -145,7 +145,7 @@ def test_dropout_drops(thorough):
 
 @pytest.mark.slow
 def test_statistics_per_replica_are_those_of_the_replica(thorough):
-    """On one device the same as global ones, on eight not: normalised by fewer rows, but averaged in the state."""
+    """On one device the same as global ones, on eight not: normalized by fewer rows, but averaged in the state."""
     one, eight = (thorough[layout] for layout in ("one device", "eight devices"))
     assert_agree(one, "plain shard_map", one, "per replica shard_map")
     one, eight = (of_case(found, "per replica shard_map") for found in (one, eight))

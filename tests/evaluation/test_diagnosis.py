@@ -106,7 +106,7 @@ def test_sensitivity_sets_other_bins_aside():
     assert found["length"]["S"] == {"mAP_N": None, "instances": 0}
 
 
-def test_normalised_precision_by_hand():
+def test_normalized_precision_by_hand():
     """One of two instances is short: recall 1/1 of that bin counts as N = 2 instances beside one false detection."""
     truth = ground_truth_of([(0, 0, (0, 2)), (1, 0, (0, 10))])
     rows = detections_of([((1, 0, (14, 17)), 0.9), ((0, 0, (0, 2)), 0.7)])

@@ -105,7 +105,7 @@ def test_a_false_detection_in_a_video_without_instances_costs_precision():
     assert evaluate(detections_of(rows), truth, "thumos14")["mAP"]["0.5"] == 0.5
 
 
-def test_normalised_ap_equals_ap_at_the_usual_size():
+def test_normalized_ap_equals_ap_at_the_usual_size():
     label, correct = np.array([0, 0, 0, 1]), np.array([False, True, True, True])
     sizes = np.array([2, 2])
     np.testing.assert_allclose(class_precision(label, correct, sizes, 2.0), class_precision(label, correct, sizes))

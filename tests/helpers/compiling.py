@@ -4,5 +4,5 @@ import jax
 
 
 def quickly_compiled(function, **options):
-    """jax.jit without optimisation, in half the time: for tests of formulas rather than of compiled float32 code."""
+    """jax.jit without optimization, in half the time: for tests of formulas rather than of compiled float32 code."""
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)

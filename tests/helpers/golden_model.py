@@ -13,7 +13,7 @@ from contextloc_jax.localization.proposal_nets import edge_weights
 from tests.helpers.golden_data import GOLDEN
 
 NUM_CLASSES, CENTERS, TREE = 5, 8, 21
-SLOTS = np.arange(CENTERS) * TREE  # centre of every tree among its 168 nodes
+SLOTS = np.arange(CENTERS) * TREE  # center of every tree among its 168 nodes
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def model_and_variables(**ablation) -> tuple[ContextLoc, dict]:
 
 
 def scoring_batch(video_features: np.ndarray, ticks: np.ndarray, trees: np.ndarray) -> Batch:
-    """One video, all its proposals, one tree a centre."""
+    """One video, all its proposals, one tree a center."""
     count = len(ticks)
     first_hop, second_hop = tree_hops(trees)
     return Batch(
@@ -68,7 +68,7 @@ def scoring_batch(video_features: np.ndarray, ticks: np.ndarray, trees: np.ndarr
 
 
 def training_batch() -> Batch:
-    """The two videos of train.npz, 8 centres x 21 nodes each."""
+    """The two videos of train.npz, 8 centers x 21 nodes each."""
     train = golden("train")
     trees = np.arange(CENTERS * TREE).reshape(CENTERS, TREE)
     rows = [scoring_batch(features(v), ticks, trees) for v, ticks in zip(train["video"], train["ticks"], strict=True)]

@@ -38,10 +38,10 @@ def relevance(query, key) -> float:
     return max(0.0, query @ key / (max(np.linalg.norm(query), 1e-6) * max(np.linalg.norm(key), 1e-6)))
 
 
-def retrieved(query, keys, normalise: bool):
+def retrieved(query, keys, normalize: bool):
     """Sum of the keys weighted by their relevance to the query; zero where none is relevant."""
     weights = np.array([relevance(query, key) for key in keys])
-    if normalise and weights.sum() > 0:
+    if normalize and weights.sum() > 0:
         weights = weights / weights.sum()
     return sum(weight * key for weight, key in zip(weights, keys, strict=True))
 
@@ -88,14 +88,14 @@ def proposal_features(params, video, settings):
 # BatchNorm
 
 
-def normalised(params, rows, mean, variance):
+def normalized(params, rows, mean, variance):
     return (rows - mean) / np.sqrt(variance + 1e-5) * params["scale"] + params["bias"]
 
 
 def batch_norm(params, stats, videos_rows, videos_counts, train: bool):
-    """Rows of every video normalised, and the statistics afterwards; a node of count n is n rows."""
+    """Rows of every video normalized, and the statistics afterwards; a node of count n is n rows."""
     if not train:
-        return [normalised(params, rows, stats["mean"], stats["var"]) for rows in videos_rows], stats
+        return [normalized(params, rows, stats["mean"], stats["var"]) for rows in videos_rows], stats
     rows = np.concatenate(
         [np.repeat(rows, counts.astype(int), axis=0) for rows, counts in zip(videos_rows, videos_counts, strict=True)]
     )
@@ -104,7 +104,7 @@ def batch_norm(params, stats, videos_rows, videos_counts, train: bool):
         "mean": 0.9 * stats["mean"] + 0.1 * mean,
         "var": 0.9 * stats["var"] + 0.1 * rows.var(axis=0, ddof=min(1, len(rows) - 1)),
     }
-    return [normalised(params, rows, mean, variance) for rows in videos_rows], after
+    return [normalized(params, rows, mean, variance) for rows in videos_rows], after
 
 
 # P-Net
@@ -126,7 +126,7 @@ def adjacency(nodes):
 
 
 def graph_network(params, x, tree):
-    """P-GCN on one tree: [its output of the centre ; the centre's feature]."""
+    """P-GCN on one tree: [its output of the center ; the center's feature]."""
     nodes = x[tree]
     matrix = adjacency(nodes)
     hidden = np.maximum(0, matrix @ (nodes @ params["first"]["kernel"]) + params["first"]["bias"])
@@ -139,7 +139,7 @@ def linear(params, x):
 
 
 def nonlocal_network(params, x, center):
-    """Embedded-Gaussian non-local block: [residual + attention over all nodes ; the centre's feature]."""
+    """Embedded-Gaussian non-local block: [residual + attention over all nodes ; the center's feature]."""
     query = linear(params["query"], x[center])
     affinity = np.array([query @ linear(params["key"], node) for node in x])
     attention = np.exp(affinity - affinity.max()) / np.exp(affinity - affinity.max()).sum()
@@ -148,7 +148,7 @@ def nonlocal_network(params, x, center):
 
 
 def related(params, name, x, trees, settings):
-    """Centre features [C, 2F] of the P-Net called `name`."""
+    """Center features [C, 2F] of the P-Net called `name`."""
     if settings.proposal_net == "pgcn":
         return np.array([graph_network(params[name], x, tree) for tree in trees])
     if settings.proposal_net == "nonlocal":

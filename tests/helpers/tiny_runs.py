@@ -51,8 +51,8 @@ def tiny_video(name: str, group: str = "", num_snippets: int = 40) -> tuple[Vide
     starts = np.arange(0, num_frames - 60, 24)
     proposals = np.concatenate([np.stack([starts, starts + length], axis=1) for length in (40, 90)])
     proposals = proposals[proposals[:, 1] <= num_frames]
-    labelled = label_proposals(proposals, gt_segments, gt_labels, num_frames)
-    record = VideoRecord(name, num_frames, 25.0, gt_labels, gt_segments, proposals, *labelled, group=group)
+    labeled = label_proposals(proposals, gt_segments, gt_labels, num_frames)
+    record = VideoRecord(name, num_frames, 25.0, gt_labels, gt_segments, proposals, *labeled, group=group)
     features = np.abs(rng.standard_normal((num_snippets, WIDTH))).astype(np.float32)
     for label, (start_frame, end_frame) in zip(gt_labels, gt_segments, strict=True):
         features[start_frame // 8 : end_frame // 8, label] += 3
@@ -60,7 +60,7 @@ def tiny_video(name: str, group: str = "", num_snippets: int = 40) -> tuple[Vide
 
 
 def tiny_source(prefix: str, count: int) -> VideoSource:
-    """Videos prefix0, prefix1, ...; two neighbours share a group."""
+    """Videos prefix0, prefix1, ...; two neighbors share a group."""
     videos = [tiny_video(f"{prefix}{i}", group=f"{prefix} group {i // 2}") for i in range(count)]
     return source_from_arrays(*zip(*videos, strict=True), CLASSES)
 

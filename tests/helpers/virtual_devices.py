@@ -95,7 +95,7 @@ def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
 
 
 def program_facts(text: str) -> dict[str, int]:
-    """What an optimised program exchanges, asks of the host, and overwrites."""
+    """What an optimized program exchanges, asks of the host, and overwrites."""
     collectives = r" (?:all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
     return {
         "program all-reduces": len(re.findall(r" all-reduce(?:-start)?\(", text)),

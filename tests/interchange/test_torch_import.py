@@ -125,7 +125,7 @@ def assert_one_line(error, *parts: str) -> None:
         ),
     ],
 )
-def test_every_ablation_round_trips_and_is_recognised(off, removed, sizes):
+def test_every_ablation_round_trips_and_is_recognized(off, removed, sizes):
     state_dict = state_dict_of(**off)
     variables = to_variables(state_dict, without(expected_tree(), *removed))
     assert_equal(from_variables(variables), state_dict)

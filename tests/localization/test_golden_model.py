@@ -48,8 +48,8 @@ def test_golden_graph_scores_of_given_trees(contextloc):
     assert relative_error(pooled[0, :, 1], graph["act_fts"]) < OUTPUT_TOLERANCE
     assert relative_error(pooled[0].reshape(len(graph["ticks"]), -1), graph["comp_fts"]) < OUTPUT_TOLERANCE
 
-    normalised = model.apply(variables, pooled, batch.node_count, False, method=ContextLoc.branch_features)
-    for branch, name in zip(normalised, ("act_adj", "comp_adj"), strict=True):
+    normalized = model.apply(variables, pooled, batch.node_count, False, method=ContextLoc.branch_features)
+    for branch, name in zip(normalized, ("act_adj", "comp_adj"), strict=True):
         assert relative_error(adjacency(branch[0], graph["selected_idx"][:8]), graph[name]) < OUTPUT_TOLERANCE
 
     scores = jax.jit(model.apply)(variables, batch)

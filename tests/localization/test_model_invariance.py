@@ -30,7 +30,7 @@ invariant = pytest.mark.parametrize("name", ["contextloc", "non-local"])
 @few
 @given(pair=pairs, seed=st.integers(0, 1000))
 def test_padded_values_change_no_bit(name, train, pair, seed):
-    """Snippets (also nan), segments of absent nodes, hops of absent rows and of absent centres."""
+    """Snippets (also nan), segments of absent nodes, hops of absent rows and of absent centers."""
     pair = [pair[0]._replace(trees=pair[0].trees[: CENTERS - 1]), pair[1]]
     garbage = np.random.default_rng(seed)
     plain, plain_stats = score(name, padded_batch(pair), train, "float32")

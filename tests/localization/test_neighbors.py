@@ -1,4 +1,4 @@
-"""Geometry, candidates and draws of neighbours: properties, and a plain sort as the candidates' reference."""
+"""Geometry, candidates and draws of neighbors: properties, and a plain sort as the candidates' reference."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -96,7 +96,7 @@ def test_equal_candidates_go_by_lower_index():
     assert neighbor_candidates(segments)[1].tolist() == [0, 2, 0, 2, 0, 2, 0, 2, 3, 4]
 
 
-def test_a_lonely_proposal_is_its_own_neighbour():
+def test_a_lonely_proposal_is_its_own_neighbor():
     assert neighbor_candidates(np.array([[5, 50]])).tolist() == [[0] * 10]
     assert neighbor_candidates(np.array([[0, 100], [0, 50]])).tolist() == [[0] * 10, [1] * 10]
 
@@ -127,7 +127,7 @@ def test_children_are_the_first_four_after_shuffling():
     assert tree[9:13].tolist() == candidates[tree[2], :5:-1].tolist()
 
 
-def test_neighbours_are_drawn_row_by_row_without_changing_candidates():
+def test_neighbors_are_drawn_row_by_row_without_changing_candidates():
     candidates = neighbor_candidates(random_segments(30, frames=300))
     before = candidates.copy()
     neighbors = draw_neighbors(candidates, np.random.RandomState(3))
@@ -138,7 +138,7 @@ def test_neighbours_are_drawn_row_by_row_without_changing_candidates():
     np.testing.assert_array_equal(neighbors, draw_neighbors(candidates, np.random.RandomState(3)))
 
 
-def test_hops_lead_from_a_centre_to_its_tree():
+def test_hops_lead_from_a_center_to_its_tree():
     trees = np.arange(42).reshape(2, 21) + 100
     first_hop, second_hop = tree_hops(trees)
     assert first_hop.shape == (10, 5)

@@ -28,7 +28,7 @@ def draw_rows(seed):
 
 
 @jax.jit
-def normalise_and_update(x, counts, params, stats):
+def normalize_and_update(x, counts, params, stats):
     variables = {"params": params, "batch_stats": stats}
     return BatchNorm().apply(variables, x, moments(x, counts, None), mutable="batch_stats")
 
@@ -43,10 +43,10 @@ def in_float64(function, *arguments):
 def test_training_is_the_reference(seed):
     x, counts, params, stats = draw_rows(seed)
     expected, after = batch_norm(params, stats, x, counts, train=True)
-    found, updated = in_float64(normalise_and_update, x, counts, params, stats)
+    found, updated = in_float64(normalize_and_update, x, counts, params, stats)
     assert largest_difference(found, np.array(expected)) < 1e-13
     assert largest_difference(updated["batch_stats"], after) < 1e-14
-    found, updated = normalise_and_update(*jax.tree.map(np.float32, (x, counts, params, stats)))
+    found, updated = normalize_and_update(*jax.tree.map(np.float32, (x, counts, params, stats)))
     assert largest_difference(found, np.array(expected)) < 5e-6
     assert largest_difference(updated["batch_stats"], after) < 1e-6
 
@@ -71,8 +71,8 @@ def test_a_count_of_two_is_two_equal_nodes(seed):
     for video in range(VIDEOS):
         rows = np.repeat(x[video], counts[video].astype(int), axis=0)
         repeated[video, : len(rows)], ones[video, : len(rows)] = rows, 1
-    counted = in_float64(normalise_and_update, x, counts, params, stats)
-    spelled = in_float64(normalise_and_update, repeated, ones, params, stats)
+    counted = in_float64(normalize_and_update, x, counts, params, stats)
+    spelled = in_float64(normalize_and_update, repeated, ones, params, stats)
     assert largest_difference(counted[1], spelled[1]) < 1e-14
     found = [np.repeat(rows, n.astype(int), axis=0) for rows, n in zip(counted[0], counts, strict=True)]
     assert largest_difference(np.concatenate(found), spelled[0][ones > 0]) < 1e-13
@@ -85,7 +85,7 @@ def test_padded_nodes_change_no_bit(seed):
     counts[:, -2:] = 0
     changed = x.copy()
     changed[counts == 0] *= -1e6
-    plain, other = (normalise_and_update(*jax.tree.map(np.float32, (a, counts, params, stats))) for a in (x, changed))
+    plain, other = (normalize_and_update(*jax.tree.map(np.float32, (a, counts, params, stats))) for a in (x, changed))
     assert np.array_equal(plain[0][counts > 0], other[0][counts > 0])
     assert jax.tree.all(jax.tree.map(np.array_equal, plain[1], other[1]))
 
@@ -131,7 +131,7 @@ def test_gradients_reach_through_the_batch_statistics(shared):
 
     def fast(x, params):
         if not shared:
-            return jnp.sum(normalise_and_update(x, counts, params, stats)[0] * toward)
+            return jnp.sum(normalize_and_update(x, counts, params, stats)[0] * toward)
 
         def device(x, counts, toward):
             variables = {"params": params, "batch_stats": stats}

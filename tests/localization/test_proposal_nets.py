@@ -234,7 +234,7 @@ def test_a_video_drops_by_its_own_key_wherever_it_stands():
 
 
 def test_pgcn_drops_hidden_units_between_its_layers():
-    """The tree's other nodes are orthogonal to the centre, so its output is its own hidden units, through identity."""
+    """The tree's other nodes are orthogonal to the center, so its output is its own hidden units, through identity."""
     width = 200
     x = np.zeros((1, 2, width), np.float32)
     x[0, 0, 0] = x[0, 1, 1] = 1

@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_names_its_step_and_videos_and_is_not_saved(sp
 
 
 def test_a_state_that_is_not_finite_is_not_saved_though_the_loss_is():
-    """As BatchNorm's variance of huge features, which normalises them to a harmless zero."""
+    """As BatchNorm's variance of huge features, which normalizes them to a harmless zero."""
 
     def overflowing_step(state, inputs):
         state, scalars = counting_step(state, inputs)
@@ -241,7 +241,7 @@ def dropout_keys(seed=SEED, step=0, example_keys=None):
 
 @pytest.mark.parametrize("name, parts", [("no norm", 4), ("plain", 2)])
 def test_accumulated_parts_are_the_whole_where_batch_norm_allows(name, parts):
-    """Losses, gradient and new parameters; with BatchNorm each part is normalised by itself."""
+    """Losses, gradient and new parameters; with BatchNorm each part is normalized by itself."""
     parallel = Parallel()
     placed, stop = parallel.shard((training_batches()[0], no_stop(parallel)))
     inputs, before = (parallel.compile_retrieval(tiny_model(name).retrieve)(placed), stop), first_state(name)
@@ -298,7 +298,7 @@ def test_an_evaluation_that_was_stopped_is_made_up_for_at_the_next_start():
 
 
 @pytest.mark.parametrize("step, rate", [(7, 0.01), (8, 0.001)])
-def test_a_step_is_the_gradient_of_the_loss_through_the_optimiser(step, rate):
+def test_a_step_is_the_gradient_of_the_loss_through_the_optimizer(step, rate):
     count = optax.tree_utils.tree_set(first_state().opt_state, count=np.int32(step))
     before = first_state()._replace(step=np.int32(step), opt_state=count)
     found, gradients, batch_stats = compiled_gradients()(before, dropout_keys(step=step))

@@ -16,7 +16,7 @@ ABOUT = {"config": {"seed": 0, "model.batch_norm": True}, "regression_stats": [[
 
 
 def train_state(seed=0) -> TrainState:
-    """A state like the real one: an optimiser that is a chain of tuples, and a step without a shape."""
+    """A state like the real one: an optimizer that is a chain of tuples, and a step without a shape."""
     rng = np.random.default_rng(seed)
     params = {
         "head": {"kernel": rng.standard_normal((3, 2), np.float32), "bias": rng.standard_normal(2, np.float32)},

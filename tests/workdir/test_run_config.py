@@ -60,7 +60,7 @@ def test_a_begun_run_refuses_another_config_and_stays_as_it_is(tmp_path):
 
 
 def test_a_run_that_saved_nothing_may_start_again_with_another_config(tmp_path):
-    """So that the first mistake, once mended, is not held against the user."""
+    """So that the first mistake, once fixed, is not held against the user."""
     claim_workdir(tmp_path, SAVED)
     (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir(parents=True)
     claim_workdir(tmp_path, SAVED | {"seed": 1})

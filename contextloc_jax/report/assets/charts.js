@@ -40,8 +40,8 @@ function drawMeanAP() {
   const few = classes.length <= HUES;
   for (const { label, values } of classes) {
     const d = linePath(xs.map(x), values.map((v) => v === null ? null : y(v)));
-    const colour = few && label !== null ? hueOf(label) : "var(--faint)";
-    chart.append(element("path", { d, fill: "none", style: `stroke:${colour};stroke-width:1.5;opacity:${few ? 0.75 : 0.3}` }));
+    const color = few && label !== null ? hueOf(label) : "var(--faint)";
+    chart.append(element("path", { d, fill: "none", style: `stroke:${color};stroke-width:1.5;opacity:${few ? 0.75 : 0.3}` }));
   }
   chart.append(element("path", { d: linePath(xs.map(x), mean.map((v) => v === null ? null : y(v))), fill: "none", style: "stroke:var(--ink);stroke-width:3" }));
   mean.forEach((v, i) => {

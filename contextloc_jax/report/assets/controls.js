@@ -34,11 +34,11 @@ function render() {
   byId("videos").replaceChildren(...(shown.length ? shown : [element("p", { class: "empty" }, "No video fits these choices.")]));
   const width = shown.length ? shown[0].querySelector(".plot").clientWidth : 0; // measured once: every card is as wide
   for (const card of shown) card.querySelector(".plot").append(drawTimeline(card.video, card.seen, width));
-  summarise(videos);
+  summarize(videos);
   drawPages(videos.length, pages);
 }
 
-function summarise(videos) {
+function summarize(videos) {
   const all = videos.map(look);
   const total = (pick) => all.reduce((sum, seen) => sum + pick(seen), 0);
   const detections = total((s) => s.detections.length), correct = total((s) => s.correct.length);

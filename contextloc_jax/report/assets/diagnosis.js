@@ -1,7 +1,7 @@
 // Why detections fail: errors by rank, what each costs, and which instances are hard.
 
 const percent = (share, digits = 0) => (share === null ? "–" : `${(100 * share).toFixed(digits)}%`);
-const errorColour = (i) => `var(--error-${i})`;
+const errorColor = (i) => `var(--error-${i})`;
 
 /** Horizontal lines at `marks` with their text left of `left`. */
 function drawGrid(chart, marks, y, left, right) {
@@ -19,9 +19,9 @@ function explain(shape, title, rows) {
   shape.addEventListener("pointerleave", hideTooltip);
 }
 
-function legendOf(names, colour) {
+function legendOf(names, color) {
   const square = (i) => element("svg", { class: "swatch", viewBox: "0 0 12 12", "aria-hidden": "true" },
-    element("rect", { x: 0.5, y: 0.5, width: 11, height: 11, rx: 2.5, style: `fill:${colour(i)}` }));
+    element("rect", { x: 0.5, y: 0.5, width: 11, height: 11, rx: 2.5, style: `fill:${color(i)}` }));
   return element("div", { class: "key" }, ...names.map((name, i) => element("span", {}, square(i), name)));
 }
 
@@ -38,14 +38,14 @@ function drawErrorProfile(place) {
     let below = 0;
     shares.forEach((share, i) => {
       const from = y(below), to = y(below + share);
-      if (share > 0) column.append(element("rect", { x: middle - wide / 2, width: wide, y: to, height: from - to, style: `fill:${errorColour(i)}` }));
+      if (share > 0) column.append(element("rect", { x: middle - wide / 2, width: wide, y: to, height: from - to, style: `fill:${errorColor(i)}` }));
       below += share;
     });
     column.append(element("text", { x: middle, y: height - 6, "text-anchor": "middle" }, `${g + 1}G`));
     explain(column, `Ranks ${g + 1}G`, verdicts.map((name, i) => [name, percent(shares[i], 1)]));
     chart.append(column);
   });
-  place.append(chart, legendOf(verdicts, errorColour));
+  place.append(chart, legendOf(verdicts, errorColor));
 }
 
 function drawErrorCosts(place) {
@@ -58,7 +58,7 @@ function drawErrorCosts(place) {
   rows.forEach(({ name, gain, mAP }, i) => {
     const top = i * pitch, row = element("g");
     row.append(element("text", { x: 0, y: top + 14 }, `without ${name}`));
-    row.append(element("rect", { x: 0, y: top + 20, width: Math.max(1.5, x(gain)), height: 18, rx: 3, style: `fill:${errorColour(verdicts.indexOf(name))}` }));
+    row.append(element("rect", { x: 0, y: top + 20, width: Math.max(1.5, x(gain)), height: 18, rx: 3, style: `fill:${errorColor(verdicts.indexOf(name))}` }));
     row.append(element("text", { x: Math.max(1.5, x(gain)) + 8, y: top + 33, class: "value" }, `+${(100 * gain).toFixed(1)} → mAP ${fixed(mAP, 3)}`));
     chart.append(row);
   });
@@ -72,18 +72,18 @@ function drawBins(place, { name, bins }) {
   const y = scale(0, 1, bottom, top);
   const chart = element("svg", { width, height, role: "img", "aria-label": `mAP_N and missed instances by: ${name}` });
   drawGrid(chart, [0, 0.5, 1], y, left, right);
-  for (const [key, colour] of columns) {
+  for (const [key, color] of columns) {
     const at = y(DATA.diagnosis[key]);
-    chart.append(element("line", { x1: left, x2: right, y1: at, y2: at, style: `stroke:${colour};stroke-dasharray:5 4;stroke-width:1.5` }));
+    chart.append(element("line", { x1: left, x2: right, y1: at, y2: at, style: `stroke:${color};stroke-dasharray:5 4;stroke-width:1.5` }));
   }
   const step = (right - left) / bins.length, wide = Math.min(30, 0.36 * step);
   bins.forEach((bin, b) => {
     const middle = left + (b + 0.5) * step, group = element("g");
     group.append(element("rect", { x: left + b * step, y: top, width: step, height: bottom - top, style: "fill:transparent" }));
-    columns.forEach(([key, colour], i) => {
+    columns.forEach(([key, color], i) => {
       if (bin[key] === null) return;
       const start = middle + (i - 1) * (wide + 1) + 0.5;
-      group.append(element("rect", { x: start, y: y(bin[key]), width: wide, height: bottom - y(bin[key]), style: `fill:${colour}` }));
+      group.append(element("rect", { x: start, y: y(bin[key]), width: wide, height: bottom - y(bin[key]), style: `fill:${color}` }));
       group.append(element("text", { x: start + wide / 2, y: y(bin[key]) - 4, "text-anchor": "middle", class: "small" }, (100 * bin[key]).toFixed(0)));
     });
     if (!bin.instances) group.append(element("text", { x: middle, y: bottom - 6, "text-anchor": "middle" }, "none"));

@@ -1,4 +1,4 @@
-// What charts and timelines share: elements, scales, number formats, class colours and the tooltip.
+// What charts and timelines share: elements, scales, number formats, class colors and the tooltip.
 // Names come from users: they enter the page as text nodes and attributes only, never as markup.
 "use strict";
 const DATA = JSON.parse(document.getElementById("data").textContent);
