@@ -7,10 +7,11 @@ import optax
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.core.ranges import check_range
 from contextloc_jax.devices.parallel import AXIS
 from contextloc_jax.localization.class_scores import check_class_scores_file
 from contextloc_jax.localization.contextloc import PROPOSAL_NETS, ContextLoc
-from contextloc_jax.localization.decode import NMS_METHODS, DetectionSettings
+from contextloc_jax.localization.decode import DetectionSettings
 from contextloc_jax.localization.losses import LossWeights
 from contextloc_jax.training.loop import Schedule
 from contextloc_jax.training.optimizer import learning_rate_schedule, sgd
@@ -29,7 +30,7 @@ def check_values(config) -> None:
             "config.refit needs held-out videos to choose the epoch on; set config.data.validation_fraction"
         )
     find_protocol(config.detection.protocol)
-    _check_one_of("detection.nms", config.detection.nms, NMS_METHODS)
+    check_range("config.detection.nms", config.detection.nms, DetectionSettings.RANGES["nms"])
     check_class_scores_file(config.detection.class_scores)
     if config.detection.class_top_k < 0:
         raise InputError(f"config.detection.class_top_k is {config.detection.class_top_k}; expected at least 0")
@@ -78,7 +79,7 @@ def make_detection_settings(config) -> DetectionSettings:
     """How detections are made and measured."""
     detection = config.detection
     return DetectionSettings(
-        detection.protocol,
+        find_protocol(detection.protocol),
         detection.top_k,
         detection.nms_tiou,
         detection.nms,

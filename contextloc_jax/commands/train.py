@@ -5,6 +5,7 @@ hand in arrays instead.
 """
 
 import contextlib
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from contextloc_jax.devices.inference import Predictor
 from contextloc_jax.devices.parallel import Parallel
 from contextloc_jax.devices.preemption import NO_SIGNAL, StopSignal
 from contextloc_jax.localization.class_scores import check_not_oracle
-from contextloc_jax.localization.decode import find
+from contextloc_jax.localization.decode import detect
 from contextloc_jax.localization.initial import smallest_batch
 from contextloc_jax.training.lookahead import retrieved
 from contextloc_jax.training.loop import train as run_training
@@ -183,7 +184,7 @@ def predict(config, workdir: str, inputs, checkpoint: str, strict_restore: bool 
     if not processes.is_first():
         return
     labels = about["class_names"] or source.class_names
-    detections = find(scores, labels, settings.make_detection_settings(config))
+    detections = detect(scores, labels, settings.make_detection_settings(config))
     write_detections(workdir, detections, f"ContextLoc on {len(scores)} videos")
     print(f"checkpoint {step}, {len(scores)} videos; detections: {os.path.join(workdir, 'detections.json')}")
 
@@ -264,7 +265,7 @@ def _validation(config, inputs, data, parallel: Parallel, model, stop_signal) ->
     predictor = Predictor(parallel, model, stop_signal)
     batches = inputs.evaluation_batches(config, source, parallel.num_local_devices, *_this_process())
     # A file of class scores is about the test videos.
-    detection = settings.make_detection_settings(config)._replace(class_scores="")
+    detection = dataclasses.replace(settings.make_detection_settings(config), class_scores="")
 
     def average_map(variables: dict) -> float:
         scores = list(predictor(variables, batches, facts, data.regression_stats))
