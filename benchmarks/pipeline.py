@@ -31,7 +31,7 @@ from contextloc_jax.devices.parallel import Parallel
 from contextloc_jax.localization.initial import smallest_batch
 from contextloc_jax.training.lookahead import retrieved
 from contextloc_jax.training.step import initial_state, make_train_step
-from input_pipeline import inputs as inputs
+from input_pipeline import inputs
 from input_pipeline.datasets import prepare
 
 NUM_VIDEOS = 64  # train; 16 test
@@ -45,7 +45,7 @@ def measure(case: str, num_batches: int = 40, num_steps: int = 6) -> dict[str, f
     config.data.synthetic.shortest_snippets = config.data.synthetic.longest_snippets // 2
     config.data.cache_gigabytes = 4.0 if case == "train_in_memory" else 0.0
     with tempfile.TemporaryDirectory() as folder:
-        builder = prepare("synthetic", folder, **inputs.dataset_settings(config))
+        builder = prepare("synthetic", folder, inputs.flat_values(config.data))
         match case:
             case "evaluation":
                 batches = inputs.evaluation_batches(config, inputs.open_test_data(config, builder), videos_per_batch=4)

@@ -30,7 +30,7 @@ class TrainingData(NamedTuple):
 
 def prepare_dataset(config, workdir: str):
     """Builds the configured dataset where it is absent, leaves data_report.json in workdir; returns the builder."""
-    return _prepare(config, workdir, dataset_settings(config))
+    return _prepare(config, workdir)
 
 
 def prepare_prediction(config, workdir: str):
@@ -38,55 +38,26 @@ def prepare_prediction(config, workdir: str):
 
     InputError for datasets that are not made of files.
     """
-    settings = dataset_settings(config)
-    if "test_proposals" not in settings:
-        raise InputError(
-            f"config.data.dataset is {config.data.dataset!r}, whose videos are all annotated; to predict on files of "
-            "your own use --config.data.dataset=custom"
-        )
-    return _prepare(config, workdir, settings | {"need_ground_truth": False})
+    return _prepare(config, workdir, need_ground_truth=False)
 
 
-def dataset_settings(config) -> dict:
-    """The keys of config.data that the configured dataset's builder takes."""
-    data = config.data
-    files = {
-        "train_proposals": data.train_proposals,
-        "test_proposals": data.test_proposals,
-        "train_features": data.train_features,
-        "test_features": data.test_features,
-        "annotations": data.annotations,
-        "num_classes": data.num_classes,
-        "fps": data.fps,
-        "snippet_stride": data.snippet_stride,
-        "snippet_length": data.snippet_length,
-        "num_bins": data.num_bins,
-        "feature_dtype": data.feature_dtype,
-    }
-    settings = {
-        "shoulder": {"seed": data.composition_seed, "feature_dtype": data.feature_dtype},
-        "synthetic": {
-            "seed": data.composition_seed,
-            "num_classes": data.num_classes,
-            "feature_dtype": data.feature_dtype,
-            "train_videos": data.synthetic.train_videos,
-            "test_videos": data.synthetic.test_videos,
-            "feature_width": data.synthetic.feature_width,
-            "shortest_snippets": data.synthetic.shortest_snippets,
-            "longest_snippets": data.synthetic.longest_snippets,
-            "num_proposals": data.synthetic.num_proposals,
-        },
-        "custom": files,
-        "thumos14": files | {"test_videos": data.test_videos},
-        "activitynet13": files,
-    }
-    return settings.get(data.dataset, {})  # prepare refuses an unknown name and lists the known ones
+def flat_values(config, prefix: str = "") -> dict[str, object]:
+    """The values of a part of a configuration by their keys below it, such as "synthetic.train_videos"."""
+    values = {}
+    for key, _ in config.items():
+        value = config[key]
+        values |= flat_values(value, f"{prefix}{key}.") if hasattr(value, "items") else {f"{prefix}{key}": value}
+    return values
 
 
-def _prepare(config, workdir: str, settings: dict):
+def _prepare(config, workdir: str, need_ground_truth: bool = True):
     data = config.data
     builder = prepare(
-        data.dataset, data.data_dir or str(Path(workdir) / "tfds"), beam_runner=data.beam_runner, **settings
+        data.dataset,
+        data.data_dir or str(Path(workdir) / "tfds"),
+        flat_values(data),
+        beam_runner=data.beam_runner,
+        need_ground_truth=need_ground_truth,
     )
     found = len(builder.builder_config.class_names)
     if found != data.num_classes:

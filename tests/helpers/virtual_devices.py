@@ -18,21 +18,19 @@ from contextloc_jax.commands.settings import make_loss_weights, make_model, make
 from contextloc_jax.devices import processes
 from contextloc_jax.devices.inference import Predictor
 from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization.alignment import align_by_stride
 from contextloc_jax.localization.contextloc import ContextLoc
 from contextloc_jax.training.lookahead import retrieved
 from contextloc_jax.training.step import TrainState, initial_state, make_train_step
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
-from input_pipeline.batches.targets import LabelRules
 from input_pipeline.batches.training_batches import TrainingBatches
 from input_pipeline.datasets.video_source import video_facts
+from tests.helpers.published import ALIGN, RULES
 from tests.helpers.tiny_runs import STEPS_PER_EPOCH, tiny_config, tiny_source
 
 VIDEOS = 8  # a step, so that eight devices have one each
 CONFIG = tiny_config(batch_size=VIDEOS)
 WEIGHTS, SEED = make_loss_weights(CONFIG), CONFIG.seed
 OPTIMIZER, RATE = make_optimizer(CONFIG, STEPS_PER_EPOCH)
-ALIGN = align_by_stride(8, 64)
 # Name: what differs from CONFIG, which has dropout and global statistics.
 MODELS = {
     "dropout": {},
@@ -50,7 +48,7 @@ CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") if name != "no nor
 def training_batches():
     """This process's rows of the first batches."""
     batches = TrainingBatches(
-        tiny_source("train", VIDEOS), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
+        tiny_source("train", VIDEOS), rules=RULES, regression_stats=np.array([[0, 0], [1, 1]]),
         batch_size=VIDEOS, seed=0, align=ALIGN, visits_per_epoch=3, centers=(1, 2, 1),
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
