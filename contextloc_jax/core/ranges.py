@@ -35,9 +35,9 @@ def below(least: float, limit: float, unit: str = "") -> Range:
     return Range(f"{unit or A_NUMBER} from {least:g} to below {limit:g}", lambda value: least <= value < limit)
 
 
-def one_of(*names: str) -> Range:
+def one_of(*values: str | int) -> Range:
     """One of these values."""
-    return Range(f"one of {', '.join(names)}", lambda value: value in names)
+    return Range(f"one of {', '.join(map(str, values))}", lambda value: value in values)
 
 
 def check_range(name: str, value: object, allowed: Range) -> None:

@@ -156,7 +156,7 @@ def test_a_scored_file_in_the_workdir_stays_as_it_is(tmp_path, files, found):
 def test_the_identity_is_of_the_content_not_of_the_file(files):
     def identity(content):
         videos = annotations.read_annotations(files("x.json", content))
-        return command.content_hash(annotations.ground_truth(videos, labels=LABELS))
+        return command.content_hash(annotations.ground_truth(videos, "thumos14", labels=LABELS))
 
     content = database()
     turned = json.loads(json.dumps({"database": dict(reversed(content["database"].items()))}))

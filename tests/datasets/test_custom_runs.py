@@ -17,6 +17,7 @@ from input_pipeline import inputs
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
 from tests.formats.test_tensor_files import legacy, tensor_pickle
 from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
+from tests.helpers.published import FPS
 from tests.helpers.thumos_files import write_thumos
 from tests.helpers.tiny_runs import SilentWriter
 
@@ -65,7 +66,7 @@ def test_predict_needs_no_ground_truth_and_finds_what_evaluate_found(trained, tm
             record, gt_labels=none, gt_segments=none.reshape(0, 2), proposal_labels=record.proposal_labels * 0,
             proposal_tiou=record.proposal_tiou * 0, proposal_overlap_self=record.proposal_overlap_self * 0,
         )
-        for record in read_proposal_list(keys["test_proposals"])
+        for record in read_proposal_list(keys["test_proposals"], FPS)
     ]  # fmt: skip
     write_proposal_list(tmp_path / "unlabeled.txt", records)
     own = {name: keys[name] for name in ("num_classes", "test_features")}

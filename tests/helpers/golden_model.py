@@ -58,7 +58,7 @@ def scoring_batch(video_features: np.ndarray, ticks: np.ndarray, trees: np.ndarr
     return Batch(
         features=video_features[None],
         num_snippets=np.array([len(video_features)], np.int32),
-        segments=segment_snippets(ticks, len(video_features))[None],
+        segments=segment_snippets(ticks, len(video_features), snippet_stride=8, snippet_length=64)[None],
         node_count=np.ones((1, count), np.float32),
         first_hop=first_hop[None],
         second_hop=second_hop[None],

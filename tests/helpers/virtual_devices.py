@@ -19,7 +19,6 @@ from contextloc_jax.commands.trained import make_inference
 from contextloc_jax.devices import processes
 from contextloc_jax.devices.kinds import KINDS
 from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization.alignment import align_by_stride
 from contextloc_jax.localization.contextloc import ContextLoc
 from contextloc_jax.localization.objective import training_inputs, training_loss
 from contextloc_jax.localization.video_scores import Video, to_video_scores
@@ -27,16 +26,15 @@ from contextloc_jax.training.lookahead import prepared_ahead
 from contextloc_jax.training.step import TrainState, initial_state, make_train_step
 from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
-from input_pipeline.batches.targets import LabelRules
 from input_pipeline.batches.training_batches import TrainingBatches
 from input_pipeline.datasets.video_source import video_facts
+from tests.helpers.published import ALIGN, RULES
 from tests.helpers.tiny_runs import STEPS_PER_EPOCH, tiny_config, tiny_source
 
 VIDEOS = 8  # a step, so that eight devices have one each
 SETTINGS = read_settings(flatten(tiny_config(batch_size=VIDEOS)))
 WEIGHTS, SEED = SETTINGS.loss_weights, SETTINGS.seed
 OPTIMIZER, RATE = SETTINGS.make_optimizer(STEPS_PER_EPOCH)
-ALIGN = align_by_stride(8, 64)
 # Name: what differs from SETTINGS, which has dropout and global statistics.
 MODELS = {
     "dropout": {},
@@ -53,7 +51,7 @@ CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") if name != "no nor
 def training_batches():
     """This process's rows of the first batches."""
     batches = TrainingBatches(
-        tiny_source("train", VIDEOS), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
+        tiny_source("train", VIDEOS), rules=RULES, regression_stats=np.array([[0, 0], [1, 1]]),
         batch_size=VIDEOS, seed=0, align=ALIGN, visits_per_epoch=3, centers=(1, 2, 1),
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip

@@ -90,7 +90,7 @@ def test_golden_pgcn_own_scores():
 
 def test_golden_proposals_and_instances_as_fractions():
     sampling = golden("sampling")
-    records = {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt")}
+    records = {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt", fps=30.0)}
     source = source_from_arrays(
         [records[video] for video in sampling["test_video_ids"]], [np.zeros((1, 1), np.float32)] * 3, list("12345")
     )
