@@ -19,7 +19,6 @@ from contextloc_jax.core.protocols import PROTOCOLS, find_protocol
 from contextloc_jax.core.ranges import Range, above, at_least, below, between, check_ranges, one_of
 from contextloc_jax.devices.kinds import KINDS
 from contextloc_jax.devices.parallel import AXIS, Parallel
-from contextloc_jax.localization.class_scores import check_class_scores_file
 from contextloc_jax.localization.contextloc import ContextLoc
 from contextloc_jax.localization.decode import DetectionSettings
 from contextloc_jax.localization.losses import LossWeights
@@ -112,7 +111,6 @@ def read_settings(flat: Mapping[str, Any]) -> Settings:
         raise InputError(
             "config.refit needs held-out videos to choose the epoch on; set config.data.validation_fraction"
         )
-    check_class_scores_file(values["detection.class_scores"])
     own = {field.name: values[field.name] for field in fields(Settings) if field.name in RANGES}
     return Settings(
         flat=dict(values),

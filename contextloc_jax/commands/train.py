@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -141,7 +141,7 @@ class Fitting:
         inference = make_inference(self.parallel, self.settings.model, self.stop_signal)
         batches = inputs.evaluation_batches(source, self.parallel.num_local_devices, *this_process())
         # A file of class scores is about the test videos.
-        detection = self.settings.detection._replace(class_scores="")
+        detection = replace(self.settings.detection, class_scores="")
 
         def average_map(variables: dict) -> float:
             scores = list(score_videos(inference, variables, stats, inputs, source, batches))
