@@ -11,6 +11,8 @@ from contextloc_jax.localization.tree import CHILDREN, FAMILIES, INNER_NODES, TR
 
 TIOU_THRESHOLD = 0.7  # P-GCN's rule, no setting
 TIOU_CANDIDATES, DISTANCE_CANDIDATES = 8, 2
+_PLACES = np.array(FAMILIES)
+_CHILDREN_OF = [(parent, slice(children[0], children[-1] + 1)) for parent, *children in FAMILIES]
 _ROWS_AT_ONCE = 128  # bounds memory at 128 x M and keeps the blocks of M = 1000 in cache
 
 
@@ -53,7 +55,7 @@ def draw_tree(center: int, candidates: np.ndarray, draws) -> np.ndarray:
     """
     tree = np.empty(TREE_NODES, np.int32)
     tree[0] = center
-    for parent, *children in FAMILIES:
+    for parent, children in _CHILDREN_OF:
         tree[children] = _children(candidates[tree[parent]], draws)
     return tree
 
@@ -71,7 +73,7 @@ def draw_neighbors(candidates: np.ndarray, draws) -> np.ndarray:
 
 def tree_hops(trees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[C, 21] trees -> Batch's first_hop [5 C, 5] (every inner node, then its children), second_hop [C, 5]; int32."""
-    first_hop = np.asarray(trees, np.int32)[:, FAMILIES].reshape(-1, 1 + CHILDREN)
+    first_hop = np.asarray(trees, np.int32)[:, _PLACES].reshape(-1, 1 + CHILDREN)
     return first_hop, np.arange(len(first_hop), dtype=np.int32).reshape(-1, INNER_NODES)
 
 

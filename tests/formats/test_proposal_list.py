@@ -20,6 +20,7 @@ from input_pipeline.formats.proposal_list import (
 )
 from input_pipeline.formats.values import ReadReport
 from input_pipeline.videos.records import VideoRecord
+from tests.helpers.published import FPS
 
 LIST = """# 1
 /data/frames/first
@@ -215,9 +216,14 @@ FUZZ = settings(
 @example("# 1\na\n100\n1\n0\n1\n0 0 0 1 2")
 def test_only_input_errors_escape_the_list_readers(tmp_path, content):
     path = written(tmp_path, content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
-    for read in (read_proposal_list, read_normalized_list, read_normalized_proposal_list):
+    readers = (
+        lambda: read_proposal_list(path, FPS),
+        lambda: read_normalized_list(path),
+        lambda: read_normalized_proposal_list(path, None, FPS),
+    )
+    for read in readers:
         try:
-            videos = read(path)
+            videos = read()
         except InputError as error:
             assert "\n" not in str(error)
         else:
