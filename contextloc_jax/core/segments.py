@@ -4,15 +4,21 @@ Segments of real intervals have the length end - start: NMS, average precision, 
 count frames inclusively have the length end - start + 1: relations between proposals (golden "sampling").
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 
-def overlap_of(start, end, other_start, other_end, inclusive: bool = False) -> np.ndarray:
+def overlap_of(
+    start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
+) -> np.ndarray:
     """Length that segments share with others, element by element; arrays of one shape or broadcast."""
     return np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start) + inclusive, 0)
 
 
-def tiou_of(start, end, other_start, other_end, inclusive: bool = False) -> np.ndarray:
+def tiou_of(
+    start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
+) -> np.ndarray:
     """tIoU (temporal intersection over union) of segments with others, element by element; 0 where disjoint.
 
     Arrays of one shape or broadcast, in any one unit. inclusive: lengths are end - start + 1. Two identical segments
@@ -27,7 +33,9 @@ def tiou_of(start, end, other_start, other_end, inclusive: bool = False) -> np.n
     return np.where(same_point, 1.0, shared / np.where(union == 0, 1.0, union))
 
 
-def pairwise(function, segments: np.ndarray, others: np.ndarray, inclusive: bool = False) -> np.ndarray:
+def pairwise(
+    function: Callable[..., np.ndarray], segments: np.ndarray, others: np.ndarray, inclusive: bool = False
+) -> np.ndarray:
     """`tiou_of` or `overlap_of` of every segment with every other: [M, 2], [N, 2] -> [M, N]."""
     start, end = segments[:, :1], segments[:, 1:]
     return function(start, end, others[None, :, 0], others[None, :, 1], inclusive)
