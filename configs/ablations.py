@@ -30,6 +30,8 @@ ROWS = {
 
 def get_config(name: str = "contextloc"):
     """The configuration of one row."""
+    if name not in ROWS:
+        raise ValueError(f"configs/ablations.py:{name}: expected one of {', '.join(ROWS)}")
     config = shoulder.get_config()
     config.refit, config.data.validation_fraction = False, 0.0
     config.update_from_flattened_dict(ROWS[name][1])

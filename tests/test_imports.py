@@ -1,109 +1,252 @@
-"""Who imports what: by the source's import statements, since tensorflow itself imports jax where it is installed."""
+"""Who may import whom: the rooms of the house in one table, checked on every import statement of every file.
+
+The source is read, not sys.modules: tensorflow itself imports jax where jax is installed.
+"""
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.helpers.paths import ROOT
 
+GEOMETRY = "localization.alignment localization.neighbors localization.tree proposals.sliding_windows"  # NumPy alone
+GROUND = "core features proposals localization devices workdir evaluation interchange"
+
+# Room: what it may import beside itself. The rooms of contextloc_jax by their short names.
+MAY_IMPORT = {
+    "core": "",
+    "features": "core",
+    "proposals": "core",
+    "localization": "core",
+    "devices": "core",
+    "workdir": "core",
+    "evaluation": "core",
+    "interchange": "core",
+    "training": "core devices workdir",
+    "report": "core evaluation",
+    "commands": f"{GROUND} training report",
+    "api": f"{GROUND} training report commands input_pipeline",
+    "contextloc_jax": "api",  # __init__.py
+    "command_line": f"{GROUND} training report commands input_pipeline",
+    "main": "command_line",
+    "configs": "",
+    "input_pipeline.videos": "core",
+    "input_pipeline.formats": "core input_pipeline.videos",
+    "input_pipeline.datasets": f"core evaluation {GEOMETRY} input_pipeline.videos input_pipeline.formats",
+    "input_pipeline.batches": f"core {GEOMETRY} input_pipeline.videos input_pipeline.datasets",
+    "input_pipeline.inputs": "core input_pipeline",
+    "input_pipeline": "",  # __init__.py
+    "benchmarks": f"{GROUND} training report commands api configs input_pipeline",
+}
+ONLY_INSIDE_FUNCTIONS = {"api": "input_pipeline", "contextloc_jax": "api"}
+
+OURS = {"contextloc_jax", "input_pipeline", "configs", "benchmarks", "main", "tests"}
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu"}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
-# What runs where neither is installed: reading files, scoring, comparing and fusing.
-PLAIN_PIPELINE = ("records", "annotations", "proposal_list", "proposal_files", "features", "labels", "neighbors",
-                  "sampling", "alignment", "batching", "video_source", "split_files", "data_report", "timing",
-                  "windows")  # fmt: skip
-PLAIN_EVALUATION = ("detections", "suppression", "matching", "metrics", "diagnosis", "significance", "detection_files",
-                    "report", "timelines", "curves", "class_scores", "evaluate", "scalar_log", "run_config", "progress",
-                    "json_file", "batch", "errors", "score_commands", "score_tables")  # fmt: skip
+NEVER = {"contextloc_jax": TENSORFLOW | {"ml_collections", "av"}, "input_pipeline": JAX | {"ml_collections"}}
+BUT = {"command_line"}  # it reads the configuration and hands in what writes TensorBoard's events
+
+# What runs where neither jax nor TensorFlow is installed: rooms and modules, but for NOT_PLAIN.
+PLAIN = (
+    "contextloc_jax core evaluation report interchange localization.decode localization.fusion "
+    f"localization.class_scores {GEOMETRY} "
+    "commands.score commands.compare commands.fuse commands.results commands.evaluated_runs "
+    "workdir.config_file workdir.scalar_log workdir.lock devices.host_memory devices.preemption "
+    "input_pipeline.formats input_pipeline.videos input_pipeline.batches input_pipeline.datasets.video_source "
+    "input_pipeline.datasets.split_files input_pipeline.datasets.data_report input_pipeline.inputs"
+)
+NOT_PLAIN = {"core.precision"}
+NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # public, whatever they look like
 
 
-def sources(package: str) -> list[Path]:
-    found = sorted((ROOT / package).rglob("*.py"))
-    assert found
-    return found
+class Import(NamedTuple):
+    """One imported module, or one name imported from it."""
+
+    module: str
+    name: str | None
+    on_import: bool  # executed when the file itself is imported, not in a function or for type checkers alone
 
 
-def imported(path: Path, everywhere: bool = True) -> set[str]:
-    """Dotted names of the modules that a file imports; only when it is imported itself, or also inside functions."""
+def sources(*places: str) -> list[Path]:
+    """The Python files of these folders, and these files."""
+    found = [path for place in places for path in [ROOT / place, *sorted((ROOT / place).rglob("*.py"))]]
+    return [path for path in found if path.is_file()]
+
+
+LIBRARY = sources("contextloc_jax", "input_pipeline", "configs", "benchmarks", "main.py")
+
+
+def module_of(path: Path) -> str:
+    """contextloc_jax/core/files.py -> core.files, input_pipeline/inputs.py -> input_pipeline.inputs."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return name.removeprefix("contextloc_jax.")
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import of a file, also those inside functions."""
+
+    def visit(node: ast.AST, on_import: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (Import(alias.name, None, on_import) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}:{child.lineno}: a relative import"
+                for alias in child.names:
+                    inner = f"{child.module}.{alias.name}"
+                    found = (inner, None) if is_module(inner) else (str(child.module), alias.name)
+                    yield Import(*found, on_import)
+            else:
+                later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+                    isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+                )
+                yield from visit(child, on_import and not later)
+
+    yield from visit(ast.parse(path.read_text("utf-8")), True)
+
+
+def ours(path: Path) -> Iterator[Import]:
+    """The imports of our own modules, by the names of the table."""
+    for found in imports(path):
+        if found.module.split(".")[0] in OURS:
+            yield found._replace(module=found.module.removeprefix("contextloc_jax."))
+
+
+def is_in(module: str, places: str) -> bool:
+    """Whether a module is one of these rooms and modules, or lies in one."""
+    return any(module == place or module.startswith(f"{place}.") for place in places.split())
+
+
+def room_of(path: Path) -> str:
+    """The room of a file; its own name where it lies in none."""
+    module = module_of(path)
+    lies_in = (room for room in MAY_IMPORT if is_in(module, room) and (room != "input_pipeline" or module == room))
+    return next(lies_in, module)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_what_the_table_allows(room):
+    allowed = f"{room} {MAY_IMPORT[room]}"
+    wrong = []
+    for path in (path for path in LIBRARY if room_of(path) == room):
+        for found in ours(path):
+            too_early = found.on_import and is_in(found.module, ONLY_INSIDE_FUNCTIONS.get(room, ""))
+            if not is_in(found.module, allowed) or too_early:
+                wrong.append(f"{module_of(path)} imports {found.module}{' on import' * too_early}")
+    assert not wrong
+
+
+def test_every_file_has_a_room():
+    assert {room_of(path) for path in LIBRARY} <= set(MAY_IMPORT)
+
+
+def test_the_package_has_rooms_and_no_loose_files():
+    names = {path.name for path in (ROOT / "contextloc_jax").iterdir()} - {"__pycache__"}
+    rooms = {room for room in MAY_IMPORT if (ROOT / "contextloc_jax" / room).is_dir()}
+    assert len(rooms) >= 10
+    assert names - rooms <= {"__init__.py", "api.py", "command_line.py", "py.typed"}
+
+
+@pytest.mark.parametrize("package", NEVER)
+def test_the_model_side_imports_no_tensorflow_and_the_pipeline_no_jax(package):
+    wrong = {
+        f"{module_of(path)} imports {found.module}"
+        for path in sources(package)
+        for found in imports(path)
+        if found.module.split(".")[0] in NEVER[package] and module_of(path) not in BUT
+    }
+    assert not wrong
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {module_of(path): {found.module for found in ours(path) if found.on_import} for path in LIBRARY}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(reversed(error.args[1]))}")
+
+
+def private_uses(path: Path) -> set[str]:
+    """Private names of our other modules that a file imports, or reads from a module: module._name."""
+    found = {f"{seen.module}.{seen.name}" for seen in ours(path) if (seen.name or "").startswith("_")}
     tree = ast.parse(path.read_text("utf-8"))
-    nodes = ast.walk(tree) if everywhere else executed_on_import(tree)
-    names = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    modules = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in OURS
+        for alias in node.names
+    }
+    return found | {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+        if node.attr.startswith("_") and not node.attr.startswith("__") and node.attr not in NAMED_TUPLE
+    }
 
 
-def executed_on_import(tree):
-    for node in ast.iter_child_nodes(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield node
-            yield from executed_on_import(node)
+@pytest.mark.parametrize("path", LIBRARY, ids=module_of)
+def test_private_names_stay_in_their_module(path):
+    assert not private_uses(path)
 
 
-def top_level(names) -> set[str]:
-    return {name.split(".")[0] for name in names}
+def test_every_file_is_short_enough_to_read():
+    places = ("contextloc_jax", "input_pipeline", "benchmarks", "configs")
+    suffixes = {".py", ".js", ".css", ".html"}
+    files = [path for place in places for path in (ROOT / place).rglob("*") if path.suffix in suffixes]
+    assert len(files) > 100
+    long = {str(path.relative_to(ROOT)) for path in [*files, ROOT / "main.py"] if path.read_text().count("\n") >= 300}
+    assert not long
 
 
-def reachable(path: Path) -> set[str]:
-    """Top-level packages imported by importing this file, through the project's own modules."""
-    seen, packages, waiting = set(), set(), [path]
-    while waiting:
-        current = waiting.pop()
-        seen.add(current)
-        for name in imported(current, everywhere=False):
-            module = ROOT.joinpath(*name.split("."))
-            files = [file for file in (module.with_suffix(".py"), module / "__init__.py") if file.is_file()]
-            waiting += [file for file in files if file not in seen]
-            packages.add(name.split(".")[0])
-    return packages
+def test_what_needs_neither_jax_nor_tensorflow_runs_without_them():
+    """A None in sys.modules makes `import` fail, as an absent package does."""
+    plain = {place: [name for name in map(module_of, LIBRARY) if is_in(name, place)] for place in PLAIN.split()}
+    assert not [place for place, modules in plain.items() if not modules]
+    modules = [name for names in plain.values() for name in names if name not in NOT_PLAIN]
+    assert import_all(modules, TENSORFLOW | JAX | {"ml_collections", "torch", "h5py", "seglearn", "av"}) == []
 
 
-@pytest.mark.parametrize("path", sources("contextloc_jax"), ids=lambda path: path.stem)
-def test_the_model_side_imports_no_tensorflow_and_no_pipeline(path):
-    assert not top_level(imported(path)) & (TENSORFLOW | {"ml_collections", "input_pipeline", "configs", "main"})
+def test_both_sides_import_where_tensorflow_is_not_installed():
+    modules = [module_of(path) for path in sources("contextloc_jax") if module_of(path) not in BUT]
+    pipeline = ["input_pipeline.inputs", "input_pipeline.batches.stream", "input_pipeline.formats.features"]
+    blocked = TENSORFLOW | {"ml_collections", "torch", "h5py", "seglearn", "av"}
+    assert import_all([*modules, *pipeline], blocked) == []
 
 
-@pytest.mark.parametrize("path", sources("input_pipeline"), ids=lambda path: path.stem)
-def test_the_pipeline_imports_no_jax_and_of_the_model_side_only_structs_and_files(path):
-    names = imported(path)
-    assert not top_level(names) & (JAX | {"configs", "main"})
-    modules = {name.split(".")[1] for name in names if name.startswith("contextloc_jax.")}
-    assert modules <= {"batch", "errors", "json_file", "upper_bounds"}
-
-
-@pytest.mark.parametrize("name", PLAIN_PIPELINE)
-def test_reading_and_sampling_work_without_tensorflow(name):
-    assert not reachable(ROOT / "input_pipeline" / f"{name}.py") & (TENSORFLOW | JAX)
-
-
-@pytest.mark.parametrize("name", PLAIN_EVALUATION)
-def test_evaluation_works_without_jax(name):
-    assert not reachable(ROOT / "contextloc_jax" / f"{name}.py") & (TENSORFLOW | JAX)
+def import_all(modules: list[str], blocked: set[str]) -> list[str]:
+    """The modules that cannot be imported where the packages `blocked` are not installed, each with the reason."""
+    names = [name if name.split(".")[0] in OURS else f"contextloc_jax.{name}" for name in modules]
+    code = (
+        f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(blocked)}))\n"
+        f"for name in {names}:\n"
+        "    try:\n        importlib.import_module(name)\n"
+        "    except ImportError as error:\n        print(f'{name}: {error}')\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    return process.stdout.splitlines()
 
 
 def test_the_readers_of_imports_see_them(tmp_path):
     """Else the tests above would pass on anything."""
     (tmp_path / "a.py").write_text(
-        "import numpy.linalg\nif True:\n    from os import path\ndef f():\n    import jax.numpy\n"
+        "import numpy.linalg\nif TYPE_CHECKING:\n    from os import path\n"
+        "def f():\n    from contextloc_jax.core import files, _hidden\n    return files._shown, files.read_text\n"
     )
-    assert imported(tmp_path / "a.py") == {"numpy.linalg", "os", "os.path", "jax.numpy"}
-    assert imported(tmp_path / "a.py", everywhere=False) == {"numpy.linalg", "os", "os.path"}
-    assert "jax" in reachable(ROOT / "contextloc_jax" / "commands.py")
-
-
-def test_both_sides_import_where_tensorflow_is_not_installed():
-    """A None in sys.modules makes `import` fail, as an absent package does."""
-    blocked = sorted(TENSORFLOW | {"ml_collections", "torch", "h5py", "seglearn"})
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({blocked}))\n"
-        "import contextloc_jax, contextloc_jax.commands, contextloc_jax.report\n"
-        "import input_pipeline.pipeline, input_pipeline.features, input_pipeline.factories\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert list(imports(tmp_path / "a.py")) == [
+        Import("numpy.linalg", None, True),
+        Import("os", "path", False),
+        Import("contextloc_jax.core.files", None, False),
+        Import("contextloc_jax.core", "_hidden", False),
+    ]
+    assert private_uses(tmp_path / "a.py") == {"core._hidden", "files._shown"}
+    assert import_all(["core.files", "core.precision"], JAX) != [] == import_all(["core.files"], JAX)

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _excerpt = reprlib.Repr()
@@ -30,7 +30,7 @@ def some_of(names: Iterable[str], most: int = 5) -> str:
 
 
 @contextlib.contextmanager
-def refusals_are_one_line():
+def refusals_are_one_line() -> Iterator[None]:
     """Turns a full, read-only or forbidden disk into an InputError, wherever it was met."""
     try:
         yield

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from contextloc_jax.core.errors import InputError, excerpt
 
@@ -79,7 +80,7 @@ def write_whole(path: str | os.PathLike, data: bytes | memoryview | str) -> None
         raise InputError(f"{_shown(path)}: cannot be written ({_reason(error)}); choose a writable folder") from None
 
 
-def write_json(path: str | os.PathLike, content: object, **options) -> None:
+def write_json(path: str | os.PathLike, content: object, **options: Any) -> None:
     """Writes one of the JSON files of a workdir, whole or not at all; the same content gives the same bytes."""
     write_whole(path, json.dumps(content, **({"indent": 2, "sort_keys": True} | options)) + "\n")
 

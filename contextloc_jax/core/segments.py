@@ -9,13 +9,17 @@ from collections.abc import Callable
 import numpy as np
 
 
-def overlap_of(start, end, other_start, other_end, inclusive: bool = False) -> np.ndarray:
+def overlap_of(
+    start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
+) -> np.ndarray:
     """Length that segments share with others, element by element; arrays of one shape or broadcast."""
     shared = np.minimum(end, other_end) - np.maximum(start, other_start)
     return np.maximum(shared + 1 if inclusive else shared, 0)
 
 
-def tiou_of(start, end, other_start, other_end, inclusive: bool = False) -> np.ndarray:
+def tiou_of(
+    start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
+) -> np.ndarray:
     """tIoU (temporal intersection over union) of segments with others, element by element; 0 where disjoint.
 
     Arrays of one shape or broadcast, in any one unit. inclusive: lengths are end - start + 1. Two identical segments
@@ -30,7 +34,9 @@ def tiou_of(start, end, other_start, other_end, inclusive: bool = False) -> np.n
     return np.where(same_point, 1.0, shared / np.where(union == 0, 1.0, union))
 
 
-def pairwise(function: Callable[..., np.ndarray], segments: np.ndarray, others: np.ndarray, **options) -> np.ndarray:
+def pairwise(
+    function: Callable[..., np.ndarray], segments: np.ndarray, others: np.ndarray, **options: bool
+) -> np.ndarray:
     """function(start, end, other_start, other_end, **options) of every segment with every other.
 
     segments [M, 2], others [N, 2] -> [M, N]. `tiou_of` and `overlap_of` are such functions.

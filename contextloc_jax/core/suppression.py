@@ -28,9 +28,9 @@ def nms(segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, tiou: floa
         head = heads[np.cumsum(first) - 1]
         left = np.flatnonzero(~first & (tiou_of(start[head], end[head], start, end) <= tiou))
         order, start, end, group = order[left], start[left], end[left], group[left]
-    kept = np.concatenate([np.zeros(0, np.int64), *kept])
+    rows = np.concatenate([np.zeros(0, np.int64), *kept])
     # Passes interleave the groups; within a group they already run by decreasing score.
-    return kept[np.argsort(groups[kept], kind="stable")]
+    return rows[np.argsort(groups[rows], kind="stable")]
 
 
 def soft_nms(
@@ -62,10 +62,10 @@ def soft_nms(
         alive[tops] = False
         left = np.flatnonzero(alive)
         order, start, end, group, score, floor = (a[left] for a in (order, start, end, group, score, floor))
-    kept = np.concatenate([np.zeros(0, np.int64), *kept])
-    by_group = np.argsort(groups[kept], kind="stable")
-    return kept[by_group], np.concatenate([np.zeros(0), *kept_scores])[by_group]
+    rows = np.concatenate([np.zeros(0, np.int64), *kept])
+    by_group = np.argsort(groups[rows], kind="stable")
+    return rows[by_group], np.concatenate([np.zeros(0), *kept_scores])[by_group]
 
 
-def _best_first(segments, scores, groups) -> np.ndarray:
+def _best_first(segments: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.lexsort((segments[:, 1], segments[:, 0], -scores, groups))

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-import main
+from contextloc_jax import command_line
 
 RESULTS = ("scores.npz", "metrics.json", "detections.json")
 DAMAGES = {
@@ -42,11 +42,11 @@ def damaged_copies(workdir: Path, scratch: Path) -> Iterator[tuple[str, str, Pat
 
 def outcome(copy: Path) -> dict:
     """What a user would see of `main.py --mode=evaluate` there, and the results as text."""
-    main.FLAGS.workdir = str(copy)
+    command_line.FLAGS.workdir = str(copy)
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            main.main(["main.py"])
+            command_line.main(["main.py"])
         except SystemExit as error:
             print(error.code, file=sys.stderr)
             code = 1
@@ -58,7 +58,7 @@ def outcome(copy: Path) -> dict:
 
 
 if __name__ == "__main__":
-    main.parse(["main.py", "--mode=evaluate", "--checkpoint=latest", "--workdir=unset", *sys.argv[2:]])
+    command_line.parse(["main.py", "--mode=evaluate", "--checkpoint=latest", "--workdir=unset", *sys.argv[2:]])
     with tempfile.TemporaryDirectory() as folder:
         for file, damage, copy in damaged_copies(Path(sys.argv[1]), Path(folder)):
             print(json.dumps({"file": file, "damage": damage} | outcome(copy)), flush=True)
