@@ -9,7 +9,7 @@ import numpy as np
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import make_folder
 from contextloc_jax.core.structs import GroundTruth
-from contextloc_jax.localization.alignment import Align, align_by_bins, align_by_stride
+from contextloc_jax.localization.alignment import Align, alignment_rule
 from input_pipeline.batches import stream
 from input_pipeline.batches.targets import LabelRules, regression_stats
 from input_pipeline.datasets import data_report, registry, video_source
@@ -137,9 +137,8 @@ class Inputs:
     @property
     def alignment(self) -> Align:
         """Which snippets a proposal covers: by stride, or by bins where the features are rescaled."""
-        if self._data["num_bins"]:
-            return align_by_bins()
-        return align_by_stride(self._data["snippet_stride"], self._data["snippet_length"])
+        data = self._data
+        return alignment_rule(data["num_bins"], data["snippet_stride"], data["snippet_length"])
 
     def ground_truth(self, source: VideoSource) -> GroundTruth:
         """The annotated instances of a source, in seconds."""

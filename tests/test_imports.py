@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "input_pipeline.formats": "core input_pipeline.videos",
     "input_pipeline.datasets": f"core evaluation {GEOMETRY} input_pipeline.videos input_pipeline.formats",
     "input_pipeline.batches": f"core {GEOMETRY} input_pipeline.videos input_pipeline.datasets",
-    "input_pipeline.inputs": "core input_pipeline",
+    "input_pipeline.inputs": f"core {GEOMETRY} input_pipeline",
     "input_pipeline": "",  # __init__.py
     "benchmarks": f"{GROUND} training report commands api configs input_pipeline",
 }

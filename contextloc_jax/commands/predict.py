@@ -4,7 +4,7 @@ from pathlib import Path
 
 from contextloc_jax.commands.inputs import Inputs
 from contextloc_jax.commands.prepare import prepare
-from contextloc_jax.commands.results import write_detections
+from contextloc_jax.commands.results import write_unjudged
 from contextloc_jax.commands.settings import Settings
 from contextloc_jax.commands.trained import restore, score_split
 from contextloc_jax.core.files import make_folder
@@ -31,5 +31,5 @@ def predict(
         return
     detections = detect(scores, trained.class_names or source.class_names, settings.detection)
     folder = make_folder(Path(workdir) / FOLDER)
-    write_detections(folder, detections, f"ContextLoc on {len(scores)} videos")
+    write_unjudged(folder, detections, f"ContextLoc on {len(scores)} videos")
     print(f"checkpoint {trained.step}, {len(scores)} videos; detections: {folder / 'detections.json'}")

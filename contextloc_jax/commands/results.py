@@ -56,7 +56,7 @@ def write_results(
     return metrics
 
 
-def write_detections(workdir: str | Path, detections: Detections, title: str) -> None:
+def write_unjudged(workdir: str | Path, detections: Detections, title: str) -> None:
     """Leaves detections.json, detections.csv and report.html in workdir: detections that nobody can judge yet."""
     workdir = Path(workdir)
     write_activitynet(workdir / "detections.json", detections)

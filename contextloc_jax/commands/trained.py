@@ -8,22 +8,25 @@ import numpy as np
 
 from contextloc_jax.commands.inputs import Inputs, Source
 from contextloc_jax.commands.settings import Settings
+from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.progress import Progress
 from contextloc_jax.core.structs import VideoScores
 from contextloc_jax.devices import processes
 from contextloc_jax.devices.inference import Inference
 from contextloc_jax.devices.parallel import Parallel
 from contextloc_jax.devices.preemption import NO_SIGNAL, StopSignal
-from contextloc_jax.localization.contextloc import ContextLoc
+from contextloc_jax.localization.contextloc import ContextLoc, feature_width_of
 from contextloc_jax.localization.video_scores import Video, to_video_scores
 from contextloc_jax.workdir import config_file
 from contextloc_jax.workdir.checkpoints import WEIGHTS, Checkpoints
 
 
 class Trained(NamedTuple):
-    """A checkpoint's model. regression_stats, class_names: None where it was imported from a file without them."""
+    """A checkpoint's model. config: what it was trained with, flat. regression_stats, class_names: None where it was
+    imported from a file without them."""
 
     step: int
+    config: dict
     variables: dict
     class_names: list[str] | None
     regression_stats: np.ndarray | None
@@ -31,11 +34,19 @@ class Trained(NamedTuple):
 
 def restore(settings: Settings, workdir: str, checkpoint: str, strict_restore: bool) -> Trained:
     """A checkpoint ('best', 'latest' or a step). InputError: none is there, or it was made with another model."""
-    step, state, about = processes.from_first(lambda: Checkpoints(workdir).restore(checkpoint, WEIGHTS, strict_restore))
-    config_file.check_same(about["config"], settings.flat, f"{workdir}: checkpoint {step}", config_file.SCORING_KEYS)
+    trained = processes.from_first(lambda: read_trained(workdir, checkpoint, strict_restore))
+    where = f"{workdir}: checkpoint {trained.step}"
+    config_file.check_same(trained.config, settings.flat, where, config_file.SCORING_KEYS)
+    return trained
+
+
+def read_trained(workdir: str, checkpoint: str, strict_restore: bool) -> Trained:
+    """As `restore`, whatever model it is, in this process alone."""
+    step, state, about = Checkpoints(workdir).restore(checkpoint, WEIGHTS, strict_restore)
     stats = about["regression_stats"]
     return Trained(
         step,
+        about["config"],
         {name: state.get(name, {}) for name in WEIGHTS},
         about["class_names"],
         None if stats is None else np.array(stats),
@@ -65,6 +76,7 @@ def score_split(
     stop_signal: StopSignal = NO_SIGNAL,
 ) -> list[VideoScores]:
     """`score_videos` with a line of progress where it takes long."""
+    check_feature_width(trained, source.feature_width, "the dataset's features")
     parallel = settings.make_parallel()
     batches = inputs.evaluation_batches(source, parallel.num_local_devices, *this_process())
     progress = Progress("evaluate", len(source), quiet=not processes.is_first(), after_seconds=5)
@@ -74,6 +86,16 @@ def score_split(
         scores.append(video)
         progress.update(len(scores))
     return scores
+
+
+def check_feature_width(trained: Trained, width: int, what: str) -> None:
+    """InputError unless the model reads features of this width."""
+    expected = feature_width_of(trained.variables["params"])
+    if width != expected:
+        raise InputError(
+            f"{what} are {width} wide; checkpoint {trained.step} was trained on features of width {expected}; "
+            "use the same features"
+        )
 
 
 def this_process() -> tuple[int, int]:

@@ -112,6 +112,21 @@ class Detections(NamedTuple):
     scores: np.ndarray
 
 
+def concatenate(parts: Sequence[Detections]) -> Detections:
+    """The detections of several videos, each found by itself, as one. InputError: none, or their labels differ."""
+    if not parts or any(part.labels != parts[0].labels for part in parts):
+        raise InputError("concatenate: expected detections of at least one video, all with the same labels")
+    offsets = np.cumsum([0, *(len(part.video_ids) for part in parts)])
+    return Detections(
+        video_ids=[video_id for part in parts for video_id in part.video_ids],
+        labels=parts[0].labels,
+        video=np.concatenate([part.video + offset for part, offset in zip(parts, offsets, strict=False)]),
+        label=np.concatenate([part.label for part in parts]),
+        segments=np.concatenate([part.segments for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+    )
+
+
 class GroundTruth(NamedTuple):
     """Annotated instances in columns, of every evaluated video (also of those without an instance).
 

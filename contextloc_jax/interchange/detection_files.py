@@ -43,6 +43,15 @@ def read_detections(path: str | os.PathLike) -> Detections:
     return readers[suffix](path)
 
 
+def write_detections(path: str | os.PathLike, detections: Detections) -> None:
+    """Writes a .json (ActivityNet) or .csv file, whole or not at all. InputError: another suffix, or it cannot."""
+    writers = {".json": write_activitynet, ".csv": write_csv}
+    suffix = Path(path).suffix.lower()
+    if suffix not in writers:
+        raise InputError(f"{path}: a file of detections ends in .json (ActivityNet form) or .csv")
+    writers[suffix](path, detections)
+
+
 def write_activitynet(path: str | os.PathLike, detections: Detections, version: str = "contextloc_jax") -> None:
     """Writes ActivityNet's JSON, a line a video, each by decreasing score; also videos without detections."""
     rows = _rows_by_video(detections)

@@ -50,6 +50,11 @@ def align_by_bins() -> Align:
     return binned_snippets
 
 
+def alignment_rule(num_bins: int, snippet_stride: int, snippet_length: int) -> Align:
+    """The rule of a dataset: by bins where its features are rescaled to `num_bins`, by stride where that is 0."""
+    return align_by_bins() if num_bins else align_by_stride(snippet_stride, snippet_length)
+
+
 def segment_snippets(ticks: np.ndarray, num_snippets: int, snippet_stride: int, snippet_length: int) -> np.ndarray:
     """First and last snippet of the three segments: [N, 4] frames -> [N, 3, 2] int32 (golden "pooling": units).
 

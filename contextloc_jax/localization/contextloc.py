@@ -156,6 +156,14 @@ def smallest_batch(feature_width: int) -> Batch:
     )
 
 
+def feature_width_of(params: dict) -> int:
+    """Width D of the snippet features that these parameters read."""
+    for net in ("l_net", "g_net"):
+        if net in params:
+            return params[net]["query"].shape[0]
+    return params["activity_head"]["kernel"].shape[0] // 2  # P-GCN: a head reads the P-Net's output and its input
+
+
 def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
     """Shapes of the model's params and batch_stats for snippet features of this width; computes nothing."""
     return jax.eval_shape(lambda: model.init(jax.random.key(0), smallest_batch(feature_width)))

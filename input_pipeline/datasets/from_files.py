@@ -17,7 +17,6 @@ import numpy as np
 from contextloc_jax.core.errors import InputError, excerpt
 from contextloc_jax.core.files import read_bytes
 from contextloc_jax.core.ranges import Range, above, at_least, check_ranges
-from contextloc_jax.localization import alignment
 from input_pipeline.datasets.builder import (
     Contents,
     VideoDatasetBuilder,
@@ -26,7 +25,8 @@ from input_pipeline.datasets.builder import (
     to_example,
 )
 from input_pipeline.datasets.data_report import Findings
-from input_pipeline.datasets.split_files import FeatureFiles, Split, read_split
+from input_pipeline.datasets.split_files import Split, read_split
+from input_pipeline.datasets.stored_features import StoredFeatures
 from input_pipeline.formats.annotations import VideoAnnotation, class_names, read_annotations
 from input_pipeline.formats.values import ReadReport
 from input_pipeline.videos.records import FEATURE_DTYPE, VideoRecord
@@ -83,32 +83,6 @@ class Files:
 
 
 FILE_SETTINGS = {field.name: Files.RANGES.get(field.name) for field in dataclasses.fields(Files)}
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredFeatures:
-    """Reads the features of a record as they are stored: [T, width] of `dtype`, or of so many bins."""
-
-    files: FeatureFiles
-    width: int
-    num_bins: int
-    dtype: str
-
-    def __call__(self, record: VideoRecord) -> np.ndarray | None:
-        """None where they are not finite. InputError: whatever else is wrong with them."""
-        features = self.files.read(record.video_id, self.width)
-        if not np.isfinite(features).all():
-            return None
-        if self.num_bins:
-            features = alignment.rescale(features, self.num_bins)
-        with np.errstate(over="ignore"):
-            stored = features.astype(self.dtype)
-        if not np.isfinite(stored).all():
-            raise InputError(
-                f"{self.files.path}: features of video {excerpt(record.video_id)} do not fit float16: set "
-                "--config.data.feature_dtype=float32"
-            )
-        return stored
 
 
 def beam_examples(stored: StoredFeatures, record: VideoRecord) -> list[tuple[str, dict]]:

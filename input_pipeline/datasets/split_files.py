@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from contextloc_jax.core.errors import InputError, excerpt
+from contextloc_jax.core.errors import InputError
+from input_pipeline.datasets.seconds import SecondsReader, fps_of, frames_of
 from input_pipeline.formats.annotations import VideoAnnotation
 from input_pipeline.formats.features import feature_videos, find_features, read_features
 from input_pipeline.formats.proposal_list import read_normalized_proposal_list, read_proposal_list
-from input_pipeline.formats.proposal_list_text import MAX_FRAMES
 from input_pipeline.formats.proposal_tables import (
-    VideoProposals,
     proposal_format,
     read_proposal_csv,
     read_proposal_json,
@@ -120,7 +119,7 @@ def read_split(
         records = _read_list(proposals, form, len(class_names), annotated, timing, reading)
     else:
         read = read_proposal_json if form == "json" else read_proposal_csv
-        seconds = _SecondsReader(proposals, class_names, annotated, timing, files, reading, guessed)
+        seconds = SecondsReader(proposals, class_names, annotated, timing, files.num_snippets, reading, guessed)
         records = [seconds.record(video) for video in read(proposals, reading)]
     left_out = sorted({record.video_id for record in records} & excluded)
     records = [record for record in records if record.video_id not in excluded]
@@ -150,9 +149,9 @@ def _read_list(path, form, num_classes, annotated, timing: Timing, reading) -> l
     if form == "list":
         records = read_proposal_list(path, timing.fps, num_classes, reading)
         return [_retimed(record, annotated.get(record.video_id)) for record in records]
-    frames = {name: _frames_of(video, _fps(video, timing)) or 0 for name, video in annotated.items()}
+    frames = {name: frames_of(video, fps_of(video, timing)) or 0 for name, video in annotated.items()}
     records = read_normalized_proposal_list(path, frames or None, timing.fps, num_classes, reading)
-    return [replace(record, fps=_fps(annotated.get(record.video_id), timing)) for record in records]
+    return [replace(record, fps=fps_of(annotated.get(record.video_id), timing)) for record in records]
 
 
 def _retimed(record: VideoRecord, video: VideoAnnotation | None) -> VideoRecord:
@@ -163,92 +162,8 @@ def _retimed(record: VideoRecord, video: VideoAnnotation | None) -> VideoRecord:
     return replace(record, fps=video.fps or record.fps)
 
 
-def _fps(video: VideoAnnotation | None, timing: Timing) -> float:
-    return (video and video.fps) or timing.fps
-
-
-def _frames_of(video: VideoAnnotation | None, fps: float) -> int | None:
-    """The video's frames at this rate; None where nobody says how long it is."""
-    if video is None or video.duration_seconds is None:
-        return video and video.num_frames
-    return max(1, round(video.duration_seconds * fps))
-
-
 def _states_fps(video: VideoAnnotation | None, form: str) -> bool:
     return video is not None and (video.fps is not None or (form == "list" and video.duration_seconds is not None))
-
-
-class _SecondsReader:
-    """Makes records of proposals in seconds; `guessed` collects the ids whose length came from the features."""
-
-    def __init__(self, path, class_names, annotated, timing: Timing, files: FeatureFiles, reading, guessed: set[str]):
-        self._path, self._class_names, self._annotated, self._timing = path, list(class_names), annotated, timing
-        self._files, self._reading, self._guessed = files, reading, guessed
-
-    def record(self, proposals: VideoProposals) -> VideoRecord:
-        """The record of one video. Without features its length does not matter: it will be counted as missing."""
-        video = self._annotated.get(proposals.video_id)
-        where = f"{self._path}: video {excerpt(proposals.video_id)}"
-        num_frames, fps = self._timed(proposals.video_id, video, where)
-        gt_labels, gt_segments = self._instances(video, fps, num_frames, where)
-        segments, kept = _to_frames(proposals.segments_seconds, fps, num_frames, "proposal", where, self._reading)
-        labeled = label_proposals(segments, gt_segments, gt_labels, num_frames)
-        return VideoRecord(
-            proposals.video_id, num_frames, fps, gt_labels, gt_segments, np.minimum(segments, num_frames), *labeled,
-            proposal_scores=None if proposals.scores is None else proposals.scores[kept], group=proposals.video_id,
-        )  # fmt: skip
-
-    def _timed(self, video_id: str, video: VideoAnnotation | None, where: str) -> tuple[int, float]:
-        """(frames, frames a second) by the rules above."""
-        fps = _fps(video, self._timing)
-        num_frames = _frames_of(video, fps)
-        doubtful = num_frames is None or (video.duration_seconds is not None and fps != self._timing.fps)
-        if not doubtful or not self._files.has(video_id) or (num_frames and self._timing.num_bins):
-            return num_frames or MAX_FRAMES, fps
-        if self._timing.num_bins:
-            raise InputError(f"{where}: its duration is unknown: give config.data.annotations that state it")
-        num_snippets = len(self._files.read(video_id))
-        if num_frames is None:
-            self._guessed.add(video_id)
-            return self._timing.frames_of(num_snippets), fps
-        at_default = _frames_of(video, self._timing.fps)
-        if not self._timing.fits(num_snippets, num_frames) and self._timing.fits(num_snippets, at_default):
-            self._reading.note(
-                f"{fps:g} frames a second annotated, but the features fit config.data.fps = {self._timing.fps:g}", where
-            )
-            return at_default, self._timing.fps
-        return num_frames, fps
-
-    def _instances(self, video: VideoAnnotation | None, fps: float, num_frames: int, where: str):
-        """(gt_labels [G], gt_segments [G, 2] frames) of an annotated video; of another one, none."""
-        if video is None:
-            return np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
-        unknown = [label for label in video.labels if label not in self._class_names]
-        if unknown:
-            raise InputError(
-                f"{where}: annotated label {excerpt(unknown[0])} is none of the {len(self._class_names)} classes "
-                f"{excerpt(self._class_names)}: check config.data.num_classes and the annotations"
-            )
-        labels = np.array([self._class_names.index(label) + 1 for label in video.labels], np.int64)
-        segments, kept = _to_frames(video.segments_seconds, fps, num_frames, "ground truth", where, self._reading)
-        return labels[kept], np.minimum(segments, num_frames)
-
-
-def _to_frames(segments_seconds, fps, num_frames, kind, where, reading) -> tuple[np.ndarray, np.ndarray]:
-    """(segments [N, 2] frames, not clipped; kept [M] bool) by the rules of lists, which skip empty and late ones."""
-    segments = np.rint(np.minimum(segments_seconds * fps, MAX_FRAMES)).astype(np.int64).reshape(-1, 2)
-    empty = segments[:, 1] <= segments[:, 0]
-    late = ~empty & (segments[:, 0] >= num_frames)
-    clipped = ~empty & ~late & (segments[:, 1] > num_frames)
-    for what, found in (
-        (f"{kind} skipped: shorter than a frame", empty),
-        (f"{kind} skipped: starts after the end of the video", late),
-        (f"{kind} clipped at the end of the video", clipped),
-    ):
-        for start, end in segments[found]:
-            reading.note(what, f"{where} [{start / fps:g}, {end / fps:g}]")
-    kept = ~empty & ~late
-    return segments[kept], kept
 
 
 def _disagreements(record: VideoRecord) -> int:
