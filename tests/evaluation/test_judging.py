@@ -9,7 +9,15 @@ from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.average_precision import evaluate, summarize
 from contextloc_jax.evaluation.judging import BACKGROUND, VERDICTS, explanations, judge
 from tests.helpers.plain_metrics import plain_tiou
-from tests.helpers.random_detections import ACTIVITYNET, THUMOS14, found, repeatable, truths
+from tests.helpers.random_detections import (
+    ACTIVITYNET,
+    THUMOS14,
+    crowded_found,
+    crowded_truths,
+    found,
+    repeatable,
+    truths,
+)
 
 
 def verdicts(detections, truth):
@@ -94,7 +102,7 @@ def test_segments_without_length_and_videos_without_instances():
 
 
 @repeatable
-@given(found, truths)
+@given(found | crowded_found, truths | crowded_truths)
 def test_every_verdict_is_what_its_explanation_says(detections, truth):
     """Plain loops over single detections, at every threshold that ActivityNet diagnoses."""
     judged = judge(detections, truth, ACTIVITYNET)
@@ -128,7 +136,7 @@ def test_every_verdict_is_what_its_explanation_says(detections, truth):
 
 
 @repeatable
-@given(found, truths)
+@given(found | crowded_found, truths | crowded_truths)
 def test_the_judges_matches_are_those_of_the_metric(detections, truth):
     for protocol in (THUMOS14, ACTIVITYNET):
         judged = judge(detections, truth, protocol)

@@ -11,8 +11,14 @@ repeatable = settings(derandomize=True, deadline=None, max_examples=150)
 THUMOS14, ACTIVITYNET = PROTOCOLS["thumos14"], PROTOCOLS["activitynet"]
 VIDEOS = ["v10", "v2", "v1", "unseen"]
 LABELS = ["run", "jump", "dive"]
-_segment = st.tuples(st.integers(0, 12), st.integers(0, 5)).map(lambda pair: (pair[0], pair[0] + pair[1]))
-_where = st.tuples(st.integers(0, 2), st.integers(0, 1), _segment)
+
+
+def _segments(latest_start, longest):
+    return st.tuples(st.integers(0, latest_start), st.integers(0, longest)).map(lambda pair: (pair[0], sum(pair)))
+
+
+_where = st.tuples(st.integers(0, 2), st.integers(0, 1), _segments(12, 5))
+_in_a_crowd = st.tuples(st.integers(0, 1), st.integers(0, 1), _segments(3, 6))
 scores_of_ties = st.integers(1, 6).map(lambda n: n / 8)
 
 
@@ -40,6 +46,9 @@ def detections_of(rows, videos=VIDEOS, labels=LABELS) -> Detections:
 truths = st.lists(_where, min_size=1, max_size=8).map(ground_truth_of)
 detection_rows = st.lists(st.tuples(_where, scores_of_ties), min_size=1, max_size=20)
 found = detection_rows.map(detections_of)
+# Where nearly everything overlaps: the best instance is taken, or has an equal, or is of the other class.
+crowded_truths = st.lists(_in_a_crowd, min_size=4, max_size=12).map(ground_truth_of)
+crowded_found = st.lists(st.tuples(_in_a_crowd, scores_of_ties), min_size=8, max_size=24).map(detections_of)
 
 
 def shuffled(columns, order):

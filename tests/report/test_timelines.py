@@ -13,7 +13,16 @@ from contextloc_jax.evaluation.judging import CORRECT, VERDICTS, judge
 from contextloc_jax.evaluation.matching import find_matches
 from contextloc_jax.report.timelines import video_rows
 from tests.helpers.plain_metrics import plain_tiou
-from tests.helpers.random_detections import ACTIVITYNET, THUMOS14, VIDEOS, found, repeatable, truths
+from tests.helpers.random_detections import (
+    ACTIVITYNET,
+    THUMOS14,
+    VIDEOS,
+    crowded_found,
+    crowded_truths,
+    found,
+    repeatable,
+    truths,
+)
 
 
 def judged_rows(detections, truth, names, cap, protocol=THUMOS14):
@@ -77,7 +86,7 @@ def interpolated(correct: list[bool], num_instances: int) -> float:
 
 
 @repeatable
-@given(found, truths)
+@given(found | crowded_found, truths | crowded_truths)
 def test_the_page_agrees_with_the_metrics_on_every_detection(detections, truth):
     """Segments and scores lie on a grid: ties, duplicates and zero lengths are common, and rounding changes nothing."""
     videos = judged_rows(detections, truth, VIDEOS, cap=1000)
@@ -107,10 +116,12 @@ def test_the_page_agrees_with_the_metrics_on_every_detection(detections, truth):
 
 
 @repeatable
-@given(found, truths)
+@given(found | crowded_found, truths | crowded_truths)
 def test_the_numbers_beside_a_verdict_belong_to_it(detections, truth):
-    """The tIoU is with the instance that the row names; a video's AP follows from its verdicts."""
+    """The tIoU is with the instance that the row names; the AP of a video follows from its rows in their order."""
     for video in judged_rows(detections, truth, VIDEOS, cap=1000):
+        keys = [(-score, start, end, label) for start, end, score, label, *_ in video["detections"]]
+        assert keys == sorted(keys)
         for start, end, _, label, verdict, tiou, instance in video["detections"]:
             there = [plain_tiou((start, end), other[:2]) for other in video["truth"]]
             if instance < 0:
