@@ -2,8 +2,7 @@
 
 import jax
 
-from contextloc_jax.localization.contextloc import ContextLoc
-from contextloc_jax.localization.initial import variable_shapes
+from contextloc_jax.localization.contextloc import ContextLoc, variable_shapes
 
 BYTES = 4  # everything is exchanged in float32
 SCALARS = 5  # four losses and the wish to stop

@@ -11,13 +11,15 @@ import jax
 import numpy as np
 
 from benchmarks.host import peak_gigabytes, seconds_of
+from benchmarks.published import WEIGHTS, published_model
 from benchmarks.random_batch import random_batch
 from benchmarks.rates import copy_rate, matmul_rate, on_accelerator
 from benchmarks.useful_work import SCHEDULE_STEPS, SIZES, Size, floor_seconds, moved_bytes, useful_operations
-from contextloc_jax.devices.parallel import Parallel, compiler_options
+from contextloc_jax.devices.mesh import MeshParallel, compiler_options
+from contextloc_jax.devices.parallel import Parallel
 from contextloc_jax.localization.contextloc import ContextLoc
-from contextloc_jax.localization.losses import LossWeights
-from contextloc_jax.training.lookahead import retrieved
+from contextloc_jax.localization.objective import training_inputs, training_loss
+from contextloc_jax.training.lookahead import prepared_ahead
 from contextloc_jax.training.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.training.step import initial_state, make_train_step
 
@@ -25,7 +27,7 @@ from contextloc_jax.training.step import initial_state, make_train_step
 def measure(case: str) -> dict:
     """What `measure_case` or `measure_schedule` says of a case of SIZES."""
     size = SIZES[case]
-    model = ContextLoc(size.classes, dtype=size.dtype)
+    model = published_model(size.classes, dtype=size.dtype)
     if case != "thumos14_schedule":
         return measure_case(model, size)
     if not on_accelerator():
@@ -95,21 +97,21 @@ def train_step(model: ContextLoc, size: Size) -> Program:
     retrieval for the next one, as in training on a CPU, and has ended when both have."""
     parallel, batch, step, state = training(model, size)
     placed, stop = parallel.shard((batch, no_stop(parallel)))
-    retrieve = parallel.compile_retrieval(model.retrieve)
+    prepare = parallel.compile_rows(training_inputs(model))
     thread = ThreadPoolExecutor(max_workers=1)
     held = {"state": state}
 
     def compile():
-        compiled_step = step.lower(held["state"], (jax.eval_shape(retrieve, placed), stop)).compile()
-        return retrieve.lower(placed).compile(), compiled_step
+        compiled_step = step.lower(held["state"], (jax.eval_shape(prepare, placed), stop)).compile()
+        return prepare.lower(placed).compile(), compiled_step
 
     def launch(compiled):
-        compiled_retrieval, compiled_step = compiled
-        if "batch" not in held:
-            held["batch"] = compiled_retrieval(placed)
-        following = thread.submit(compiled_retrieval, placed)
-        held["state"], scalars = compiled_step(held["state"], (held["batch"], stop))
-        held["batch"] = following.result()
+        compiled_prepare, compiled_step = compiled
+        if "inputs" not in held:
+            held["inputs"] = compiled_prepare(placed)
+        following = thread.submit(compiled_prepare, placed)
+        held["state"], scalars = compiled_step(held["state"], (held["inputs"], stop))
+        held["inputs"] = following.result()
         return held, scalars
 
     return Program(compile, launch, moved_bytes(size, num_bytes(batch), num_bytes(state.params)))
@@ -137,7 +139,8 @@ def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int
     batches = [batch] + [random_batch(size, seed) for seed in range(1, drawn)]
     stop, pending = parallel.shard(no_stop(parallel)), None
     before = matmul_rate(size.dtype)
-    for index, (_, placed) in enumerate(retrieved(parallel, model, islice(cycle(enumerate(batches)), 2 + steps))):
+    fed = islice(cycle(enumerate(batches)), 2 + steps)
+    for index, (_, placed) in enumerate(prepared_ahead(parallel, training_inputs(model), fed)):
         if index == 2:  # all is compiled
             jax.block_until_ready(state)
             start = time.perf_counter()
@@ -156,10 +159,10 @@ def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int
 
 def training(model: ContextLoc, size: Size):
     """(Parallel, a batch on the host, the step, its first state on the devices)."""
-    parallel, batch = Parallel(), random_batch(size)
+    parallel, batch = MeshParallel(), random_batch(size)
     rate = learning_rate_schedule(0.01, (15, 30), 0.1, 125)
     optimizer = sgd(rate, 0.9, 5e-4)
-    step = parallel.compile_step(make_train_step(model, optimizer, rate, LossWeights(), 0))
+    step = parallel.compile_step(make_train_step(training_loss(model, WEIGHTS), optimizer, rate, seed=0))
     return parallel, batch, step, parallel.replicate(initial_state(model, optimizer, batch, 0))
 
 

@@ -12,6 +12,8 @@ step_loop         training steps on this machine's devices; for `idle_share` of 
 The floor of a batch: its features read as they are stored and written as the batch holds them.
 """
 
+import contextlib
+import io
 import os
 import tempfile
 import time
@@ -26,13 +28,13 @@ import numpy as np
 from benchmarks.host import beside_copying
 from benchmarks.rates import copy_rate
 from configs import synthetic
-from contextloc_jax.commands import settings
-from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization.initial import smallest_batch
-from contextloc_jax.training.lookahead import retrieved
+from contextloc_jax.commands.settings import Settings, read_settings
+from contextloc_jax.localization.contextloc import smallest_batch
+from contextloc_jax.localization.objective import training_inputs, training_loss
+from contextloc_jax.training.lookahead import prepared_ahead
 from contextloc_jax.training.step import initial_state, make_train_step
-from input_pipeline import inputs as inputs
-from input_pipeline.datasets import prepare
+from contextloc_jax.workdir.config_file import flatten
+from input_pipeline.inputs import Inputs, TrainingData
 
 NUM_VIDEOS = 64  # train; 16 test
 STORED_BYTES = 2  # of a feature: configs/synthetic.py stores float16
@@ -44,23 +46,25 @@ def measure(case: str, num_batches: int = 40, num_steps: int = 6) -> dict[str, f
     config.data.synthetic.train_videos, config.data.synthetic.test_videos = NUM_VIDEOS, NUM_VIDEOS // 4
     config.data.synthetic.shortest_snippets = config.data.synthetic.longest_snippets // 2
     config.data.cache_gigabytes = 4.0 if case == "train_in_memory" else 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        builder = prepare("synthetic", folder, **inputs.dataset_settings(config))
+    settings = read_settings(flatten(config))
+    inputs = Inputs(**settings.inputs._asdict())
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        prepared = inputs.prepare(folder)
         match case:
             case "evaluation":
-                batches = inputs.evaluation_batches(config, inputs.open_test_data(config, builder), videos_per_batch=4)
+                batches = inputs.evaluation_batches(inputs.test_data(prepared), videos_per_batch=4)
                 _drain(batches)
                 return _timed(batches)
             case "step_loop":
-                return _step_loop(config, inputs.open_training_data(config, builder), num_steps)
+                return _step_loop(settings, inputs, inputs.training_data(prepared), num_steps)
             case _:
-                return _timed_training(config, inputs.open_training_data(config, builder), num_batches)
+                return _timed_training(settings, inputs, inputs.training_data(prepared), num_batches)
 
 
-def _timed_training(config, data, num_batches: int) -> dict[str, float]:
+def _timed_training(settings: Settings, inputs: Inputs, data: TrainingData, num_batches: int) -> dict[str, float]:
     """Without the first batches: they make what later visits of a video reuse."""
-    first = 2 * NUM_VIDEOS // config.batch_size
-    batches = iter(inputs.train_batches(config, data, 0, first + num_batches))
+    first = 2 * NUM_VIDEOS // settings.batch_size
+    batches = iter(inputs.train_batches(data, 0, first + num_batches))
     _drain(islice(batches, first))
     return _timed(batches)
 
@@ -75,28 +79,28 @@ def _timed(batches) -> dict[str, float]:
     return beside_copying(seconds, moved, copy_rate()) | {"videos_per_second": videos / seconds}
 
 
-def _step_loop(config, data, num_steps: int) -> dict[str, float]:
+def _step_loop(settings: Settings, inputs: Inputs, data: TrainingData, num_steps: int) -> dict[str, float]:
     """Steps after the first one, which compiles, each beside the retrieval for the next. Waiting: from asking for a
     batch to having it."""
     waits = []
 
     def batches():
-        source = iter(inputs.train_batches(config, data, 0, num_steps + 2))
+        source = iter(inputs.train_batches(data, 0, num_steps + 2))
         for _ in range(num_steps + 2):
             asked = time.perf_counter()
             item = next(source)
             waits.append(time.perf_counter() - asked)
             yield item
 
-    parallel, model = Parallel(config.parallel), settings.make_model(config)
-    optimizer, rate = settings.make_optimizer(config, steps_per_epoch=num_steps)
+    parallel, model = settings.make_parallel(), settings.model
+    optimizer, rate = settings.make_optimizer(steps_per_epoch=num_steps)
     step = parallel.compile_step(
-        make_train_step(model, optimizer, rate, settings.make_loss_weights(config), config.seed)
+        make_train_step(training_loss(model, settings.loss_weights), optimizer, rate, settings.seed)
     )
     first = smallest_batch(data.train.feature_width)
-    state = parallel.replicate(initial_state(model, optimizer, first, config.seed))
+    state = parallel.replicate(initial_state(model, optimizer, first, settings.seed))
     stop = parallel.shard(np.zeros(parallel.num_local_devices, np.float32))
-    placed = retrieved(parallel, model, batches())
+    placed = prepared_ahead(parallel, training_inputs(model), batches())
     for index in range(num_steps + 1):
         state, _ = step(state, (next(placed)[1], stop))
         jax.block_until_ready(state)
@@ -105,7 +109,7 @@ def _step_loop(config, data, num_steps: int) -> dict[str, float]:
     seconds = time.perf_counter() - start
     return {
         "seconds": seconds,
-        "videos_per_second": num_steps * config.batch_size / seconds,
+        "videos_per_second": num_steps * settings.batch_size / seconds,
         "idle_share": sum(waits[2:]) / seconds,
     }
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from benchmarks.useful_work import CENTER_TYPES, TREE_NODES, TREE_ROWS, Size
+from benchmarks.useful_work import CENTER_TYPES, Size
 from contextloc_jax.core.structs import Batch, Targets, count_centers
+from contextloc_jax.localization.neighbors import tree_hops
+from contextloc_jax.localization.tree import CHILDREN, TREE_NODES
 
 
 def random_batch(size: Size, seed: int = 0) -> Batch:
@@ -36,15 +38,12 @@ def random_batch(size: Size, seed: int = 0) -> Batch:
 
 def _training_trees(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Trees of 21 nodes side by side: first hops [5 a tree, 5], second hops [trees, 5]."""
-    rows = [[row, *range(4 * row + 1, 4 * row + 5)] for row in range(TREE_ROWS)]
-    trees = nodes // TREE_NODES
-    first_hop = np.concatenate([np.array(rows) + TREE_NODES * tree for tree in range(trees)])
-    return first_hop.astype(np.int32), np.arange(TREE_ROWS * trees, dtype=np.int32).reshape(trees, TREE_ROWS)
+    return tree_hops(np.arange(nodes // TREE_NODES * TREE_NODES).reshape(-1, TREE_NODES))
 
 
 def _shared_table(random: np.random.Generator, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every node with four others: the one table that both hops of an evaluation read."""
-    table = np.concatenate([np.arange(nodes)[:, None], random.integers(nodes, size=(nodes, 4))], axis=1)
+    """Every node with 4 others: the one table that both hops of an evaluation read."""
+    table = np.concatenate([np.arange(nodes)[:, None], random.integers(nodes, size=(nodes, CHILDREN))], axis=1)
     return table.astype(np.int32), table.astype(np.int32)
 
 

@@ -14,6 +14,7 @@ import jax
 from benchmarks.host import seconds_of
 from benchmarks.log_plot import Panel, fitted_power, svg
 from benchmarks.model_speed import scoring
+from benchmarks.published import published_model
 from benchmarks.table import PAGE, figure, write_section
 from benchmarks.useful_work import Size
 from contextloc_jax.devices.host_memory import keep_freed_memory
@@ -32,7 +33,7 @@ class Cost(NamedTuple):
 
 def main() -> None:
     keep_freed_memory()  # as main.py does
-    model, lines = ContextLoc(num_classes=20), []
+    model, lines = published_model(20), []
     for axis, sizes, x in (
         ("proposals", PROPOSALS, [size.nodes for size in PROPOSALS]),
         ("snippets", SNIPPETS, [size.snippets for size in SNIPPETS]),

@@ -5,7 +5,8 @@ Plain Python, so that the table's process stays small (benchmarks/__main__.py). 
 
 from typing import NamedTuple
 
-TREE_NODES, TREE_ROWS = 21, 5
+from contextloc_jax.localization.tree import INNER_NODES
+
 CENTER_TYPES = (0, 1, 1, 1, 1, 1, 1, 2)  # foreground, six incomplete, background
 SCHEDULE_STEPS = 45 * 125  # THUMOS14: epochs x steps
 
@@ -37,7 +38,7 @@ SIZES = {
 
 def useful_operations(size: Size, context_width: int = 512, graph_width: int = 512) -> float:
     """Multiplications and additions of the products of one step, or of scoring one batch."""
-    rows, centers = (TREE_ROWS * len(CENTER_TYPES), len(CENTER_TYPES)) if size.training else (size.nodes, size.nodes)
+    rows, centers = (INNER_NODES * len(CENTER_TYPES), len(CENTER_TYPES)) if size.training else (size.nodes, size.nodes)
     branch = 2 * context_width  # L-Net's part beside G-Net's
     projections = (size.nodes * 3 * 3 + 1) * size.feature_width * context_width
     widths = (branch, 3 * branch)

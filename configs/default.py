@@ -35,6 +35,9 @@ def get_config() -> ml_collections.ConfigDict:
     model.proposal_net = "pgcn"  # or 'nonlocal', 'none'
     model.gcn_dropout = 0.0  # after the first graph layer (P-GCN: 0.7)
     model.head_dropout = 0.8  # before the activity head
+    # Which form of the same retrieval runs; no part of a checkpoint's identity. 'auto': the fastest on the devices;
+    # 'plain': the formula of localization/retrieval.py, everywhere; 'windows', 'kernel' (NVIDIA GPUs): the fast forms.
+    model.retrieval = "auto"
 
     config.loss = loss = ml_collections.ConfigDict()
     loss.completeness_weight = 0.5

@@ -186,15 +186,23 @@ def run(mode: str) -> None:
         case "fuse":
             fuse(workdir, FLAGS.streams, FLAGS.protocol, FLAGS.class_scores, FLAGS.class_top_k)
         case "import_torch":
-            from contextloc_jax.commands import torch_checkpoints
+            from contextloc_jax.commands.import_torch import import_torch
 
-            torch_checkpoints.import_torch(FLAGS.config, workdir, FLAGS.torch_checkpoint)
+            import_torch(settings_of(FLAGS.config), workdir, FLAGS.torch_checkpoint)
         case "export_torch":
-            from contextloc_jax.commands import torch_checkpoints
+            from contextloc_jax.commands.export_torch import export_torch
 
-            torch_checkpoints.export_torch(workdir, FLAGS.checkpoint, FLAGS.torch_checkpoint)
+            export_torch(workdir, FLAGS.checkpoint, FLAGS.torch_checkpoint)
         case _:
             run_on_dataset(mode, FLAGS.config, workdir)
+
+
+def settings_of(config):
+    """The settings of a configuration, all of them checked."""
+    from contextloc_jax.commands.settings import read_settings
+    from contextloc_jax.workdir.config_file import flatten
+
+    return read_settings(flatten(config))
 
 
 def run_on_dataset(mode: str, config, workdir: str) -> None:
@@ -202,19 +210,28 @@ def run_on_dataset(mode: str, config, workdir: str) -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
     keep_freed_memory()
     stop_signal = StopSignal() if mode == "train" else None  # before the imports, which take seconds
-    from contextloc_jax.commands import train
+    settings = settings_of(config)
     from contextloc_jax.devices import processes
-    from input_pipeline import inputs as inputs
+    from input_pipeline.inputs import Inputs
 
+    inputs, strict_restore = Inputs(**settings.inputs._asdict()), bool(FLAGS.strict_restore)
     with processes.together(*(FLAGS[name].value for name in TOGETHER)), refusals_are_one_line():
         match mode:
             case "train":
                 from clu.metric_writers import SummaryWriter
 
-                train.train(config, workdir, inputs, SummaryWriter, stop_signal, bool(FLAGS.strict_restore))
+                from contextloc_jax.commands.train import train
+
+                train(settings, workdir, inputs, SummaryWriter, stop_signal, strict_restore)
             case "evaluate":
-                train.evaluate(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
+                from contextloc_jax.commands.evaluate import evaluate
+
+                evaluate(settings, workdir, inputs, FLAGS.checkpoint, strict_restore)
             case "predict":
-                train.predict(config, workdir, inputs, FLAGS.checkpoint, bool(FLAGS.strict_restore))
+                from contextloc_jax.commands.predict import predict
+
+                predict(settings, workdir, inputs, FLAGS.checkpoint, strict_restore)
             case "prepare":
-                train.prepare(config, workdir, inputs)
+                from contextloc_jax.commands.prepare import prepare
+
+                prepare(workdir, inputs)

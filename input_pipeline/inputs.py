@@ -1,23 +1,19 @@
-"""From a configuration (configs/default.py) to sources and batches: the only reader of config in this package."""
+"""What a run asks of its data, from files to batches: the side of this package that commands/inputs.py describes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.files import make_folder
+from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.localization.alignment import Align, align_by_bins, align_by_stride
 from input_pipeline.batches import stream
 from input_pipeline.batches.targets import LabelRules, regression_stats
-from input_pipeline.datasets import data_report, prepare
-from input_pipeline.datasets.video_source import (
-    VideoSource,
-    ground_truth,  # noqa: F401
-    open_split,
-    split_validation,
-    video_facts,  # noqa: F401
-)
+from input_pipeline.datasets import data_report, registry, video_source
+from input_pipeline.datasets.video_source import VideoSource
 
 
 class TrainingData(NamedTuple):
@@ -28,159 +24,127 @@ class TrainingData(NamedTuple):
     regression_stats: np.ndarray
 
 
-def prepare_dataset(config, workdir: str):
-    """Builds the configured dataset where it is absent, leaves data_report.json in workdir; returns the builder."""
-    return _prepare(config, workdir, dataset_settings(config))
+class Inputs:
+    """The data of one configuration; the arguments are the fields of commands.inputs.InputValues.
 
-
-def prepare_prediction(config, workdir: str):
-    """As `prepare_dataset`, of data.test_proposals and data.test_features alone, with or without ground truth.
-
-    InputError for datasets that are not made of files.
+    Making it reads no file. InputError: a value that cannot be.
     """
-    settings = dataset_settings(config)
-    if "test_proposals" not in settings:
-        raise InputError(
-            f"config.data.dataset is {config.data.dataset!r}, whose videos are all annotated; to predict on files of "
-            "your own use --config.data.dataset=custom"
+
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        data: Mapping[str, Any],
+        data_dir: str,
+        beam_runner: str,
+        cache_gigabytes: float,
+        validation_fraction: float,
+        labels: Mapping[str, float],
+        centers: tuple[int, int, int],
+        batch_size: int,
+        visits_per_epoch: int,
+        seed: int,
+    ):
+        registry.check(dataset, data)
+        self._dataset, self._data, self._data_dir, self._beam_runner = dataset, data, data_dir, beam_runner
+        self._cache_bytes = int(cache_gigabytes * 2**30)
+        self._validation_fraction = validation_fraction
+        self._rules, self._centers = LabelRules(**labels), centers
+        self._batch_size, self._visits_per_epoch, self._seed = batch_size, visits_per_epoch, seed
+
+    def prepare(self, workdir: str):
+        """Builds the dataset where it is absent, leaves data_report.json in workdir; returns the builder."""
+        return self._prepare(workdir, need_ground_truth=True)
+
+    def prepare_prediction(self, workdir: str):
+        """As `prepare`, of data.test_proposals and data.test_features alone, with or without ground truth.
+
+        InputError: a dataset that is not made of files.
+        """
+        return self._prepare(workdir, need_ground_truth=False)
+
+    def _prepare(self, workdir: str, need_ground_truth: bool):
+        builder = registry.prepare(
+            self._dataset,
+            self._data_dir or str(Path(workdir) / "tfds"),
+            self._data,
+            beam_runner=self._beam_runner,
+            need_ground_truth=need_ground_truth,
         )
-    return _prepare(config, workdir, settings | {"need_ground_truth": False})
+        found, expected = len(builder.builder_config.class_names), self._data["num_classes"]
+        if found != expected:
+            raise InputError(
+                f"config.data.num_classes is {expected}; dataset {self._dataset} has {found} classes; set it to {found}"
+            )
+        report = builder.report()
+        data_report.write_report(make_folder(workdir) / data_report.FILE_NAME, report)
+        print("\n".join(data_report.summary_lines(report)))
+        return builder
 
+    def training_data(self, builder, hold_out: bool = True) -> TrainingData:
+        """The train split of a prepared dataset; part of it is held out where the values and `hold_out` say so."""
+        source = video_source.open_split(builder, "train", cache_bytes=self._cache_bytes)
+        fraction = self._validation_fraction if hold_out else 0
+        train, validation = video_source.split_validation(source, fraction)
+        return TrainingData(train, validation, regression_stats(train.records, self._rules))
 
-def dataset_settings(config) -> dict:
-    """The keys of config.data that the configured dataset's builder takes."""
-    data = config.data
-    files = {
-        "train_proposals": data.train_proposals,
-        "test_proposals": data.test_proposals,
-        "train_features": data.train_features,
-        "test_features": data.test_features,
-        "annotations": data.annotations,
-        "num_classes": data.num_classes,
-        "fps": data.fps,
-        "snippet_stride": data.snippet_stride,
-        "snippet_length": data.snippet_length,
-        "num_bins": data.num_bins,
-        "feature_dtype": data.feature_dtype,
-    }
-    settings = {
-        "shoulder": {"seed": data.composition_seed, "feature_dtype": data.feature_dtype},
-        "synthetic": {
-            "seed": data.composition_seed,
-            "num_classes": data.num_classes,
-            "feature_dtype": data.feature_dtype,
-            "train_videos": data.synthetic.train_videos,
-            "test_videos": data.synthetic.test_videos,
-            "feature_width": data.synthetic.feature_width,
-            "shortest_snippets": data.synthetic.shortest_snippets,
-            "longest_snippets": data.synthetic.longest_snippets,
-            "num_proposals": data.synthetic.num_proposals,
-        },
-        "custom": files,
-        "thumos14": files | {"test_videos": data.test_videos},
-        "activitynet13": files,
-    }
-    return settings.get(data.dataset, {})  # prepare refuses an unknown name and lists the known ones
+    def test_data(self, builder) -> VideoSource:
+        """The test split of a prepared dataset."""
+        return video_source.open_split(builder, "test", cache_bytes=self._cache_bytes)
 
+    def steps_per_epoch(self, source: VideoSource) -> int:
+        """Steps of an epoch. InputError: the videos do not fill one batch."""
+        steps = stream.steps_per_epoch(source, self._batch_size, self._visits_per_epoch)
+        if not steps:
+            raise InputError(
+                f"{len(source)} training videos x {self._visits_per_epoch} visits do not fill a batch of "
+                f"{self._batch_size}; lower config.batch_size or raise config.visits_per_epoch"
+            )
+        return steps
 
-def _prepare(config, workdir: str, settings: dict):
-    data = config.data
-    builder = prepare(
-        data.dataset, data.data_dir or str(Path(workdir) / "tfds"), beam_runner=data.beam_runner, **settings
-    )
-    found = len(builder.builder_config.class_names)
-    if found != data.num_classes:
-        raise InputError(f"config.data.num_classes is {data.num_classes}; dataset {data.dataset} has {found} classes")
-    _leave_report(workdir, builder)
-    return builder
-
-
-def _leave_report(workdir: str, builder) -> None:
-    """Copies the data report into workdir and prints its summary."""
-    try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--workdir={workdir}: cannot write there ({error.strerror}); choose another folder") from None
-    report = builder.report()
-    data_report.write_report(Path(workdir) / data_report.FILE_NAME, report)
-    for line in data_report.summary_lines(report):
-        print(line)
-
-
-def open_training_data(config, builder, hold_out: bool = True) -> TrainingData:
-    """The train split of a prepared dataset; part of it held out where the config and `hold_out` say so."""
-    source = open_split(builder, "train", cache_bytes=_cache_bytes(config))
-    train, validation = split_validation(source, config.data.validation_fraction if hold_out else 0)
-    return TrainingData(train, validation, regression_stats(train.records, label_rules(config)))
-
-
-def open_test_data(config, builder) -> VideoSource:
-    """The test split of a prepared dataset."""
-    return open_split(builder, "test", cache_bytes=_cache_bytes(config))
-
-
-def label_rules(config) -> LabelRules:
-    """Thresholds of foreground, incomplete and background."""
-    sampling = config.sampling
-    return LabelRules(
-        foreground_tiou=sampling.foreground_tiou,
-        incomplete_tiou=sampling.incomplete_tiou,
-        incomplete_overlap_self=sampling.incomplete_overlap_self,
-        background_tiou=sampling.background_tiou,
-        background_coverage=sampling.background_coverage,
-    )
-
-
-def alignment_rule(config) -> Align:
-    """Which snippets a proposal covers: by stride, or by bins where the features are rescaled."""
-    by_stride = align_by_stride(config.data.snippet_stride, config.data.snippet_length)
-    return align_by_bins() if config.data.num_bins else by_stride
-
-
-def steps_per_epoch(config, source: VideoSource) -> int:
-    """Steps of an epoch; InputError where the data do not fill one batch."""
-    steps = stream.steps_per_epoch(source, config.batch_size, config.visits_per_epoch)
-    if not steps:
-        raise InputError(
-            f"{len(source)} training videos x {config.visits_per_epoch} visits do not fill a batch of "
-            f"{config.batch_size}: lower config.batch_size or raise config.visits_per_epoch"
+    def train_batches(
+        self, data: TrainingData, start_step: int, num_steps: int, process_index: int = 0, process_count: int = 1
+    ) -> Iterator[stream.IndexedBatch]:
+        """This process's rows of the batches start_step .. num_steps - 1."""
+        return stream.train_batches(
+            data.train,
+            rules=self._rules,
+            regression_stats=data.regression_stats,
+            batch_size=self._batch_size,
+            seed=self._seed,
+            start_step=start_step,
+            num_steps=num_steps,
+            visits_per_epoch=self._visits_per_epoch,
+            align=self.alignment,
+            centers=self._centers,
+            process_index=process_index,
+            process_count=process_count,
         )
-    return steps
 
+    def evaluation_batches(
+        self, source: VideoSource, videos_per_batch: int, process_index: int = 0, process_count: int = 1
+    ) -> stream.BatchStream:
+        """Every video of the source once."""
+        return stream.evaluation_batches(
+            source,
+            seed=self._seed,
+            align=self.alignment,
+            videos_per_batch=videos_per_batch,
+            process_index=process_index,
+            process_count=process_count,
+        )
 
-def train_batches(
-    config, data: TrainingData, start_step: int, num_steps: int, process_index: int = 0, process_count: int = 1
-) -> Iterator[stream.IndexedBatch]:
-    """This process's rows of the batches start_step .. num_steps - 1."""
-    return stream.train_batches(
-        data.train,
-        rules=label_rules(config),
-        regression_stats=data.regression_stats,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        start_step=start_step,
-        num_steps=num_steps,
-        visits_per_epoch=config.visits_per_epoch,
-        align=alignment_rule(config),
-        centers=(config.sampling.num_foreground, config.sampling.num_incomplete, config.sampling.num_background),
-        process_index=process_index,
-        process_count=process_count,
-    )
+    @property
+    def alignment(self) -> Align:
+        """Which snippets a proposal covers: by stride, or by bins where the features are rescaled."""
+        if self._data["num_bins"]:
+            return align_by_bins()
+        return align_by_stride(self._data["snippet_stride"], self._data["snippet_length"])
 
+    def ground_truth(self, source: VideoSource) -> GroundTruth:
+        """The annotated instances of a source, in seconds."""
+        return video_source.ground_truth(source)
 
-def evaluation_batches(
-    config, source: VideoSource, videos_per_batch: int, process_index: int = 0, process_count: int = 1
-):
-    """Every video of the source once."""
-    return stream.evaluation_batches(
-        source,
-        seed=config.seed,
-        align=alignment_rule(config),
-        videos_per_batch=videos_per_batch,
-        process_index=process_index,
-        process_count=process_count,
-    )
-
-
-def _cache_bytes(config) -> int:
-    return int(config.data.cache_gigabytes * 2**30)
+    def video_facts(self, source: VideoSource) -> Callable[[int], tuple[str, float, np.ndarray]]:
+        """Index -> (video id, duration in seconds, proposals [N, 2] as fractions of the video)."""
+        return video_source.video_facts(source)

@@ -1,4 +1,8 @@
-"""What the workdir of an evaluated run holds."""
+"""What compare and fuse read of an evaluated run: the files of its workdir, its protocol and its ground truth.
+
+evaluate and fuse leave scores.npz, which holds the ground truth too; score leaves ground_truth.npz. All of them leave
+detections.json and metrics.json.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +10,7 @@ from typing import NamedTuple
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import read_json
+from contextloc_jax.core.protocols import PROTOCOLS, Protocol, find_protocol
 from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.interchange.score_files import load_ground_truth
 
@@ -13,20 +18,20 @@ SCORES, METRICS, DETECTIONS, GROUND_TRUTH = "scores.npz", "metrics.json", "detec
 
 
 class Measured(NamedTuple):
-    """What a run's metrics.json says of how and on what it was evaluated."""
+    """What a run's metrics.json says of how and on what it was evaluated. identity: digest of the evaluated data."""
 
-    protocol: str
+    protocol: Protocol
     identity: str
 
 
-def evaluated_folder(folder: Path, where: str) -> Path:
+def check_evaluated_folder(folder: Path, where: str) -> None:
+    """InputError unless the folder is there; where: the flag that names it."""
     if not folder.is_dir():
         raise InputError(f"{where}: there is no such folder; expected the workdir of an evaluated run")
-    return folder
 
 
 def ground_truth_of(folder: Path) -> GroundTruth:
-    """What a run was evaluated against: beside its scores, or alone where another tool's detections were scored."""
+    """What a run was evaluated against. InputError: it was not evaluated, or its file is damaged."""
     path = next((path for path in (folder / SCORES, folder / GROUND_TRUTH) if path.exists()), None)
     truth = load_ground_truth(path) if path else None
     if truth is None:
@@ -35,21 +40,32 @@ def ground_truth_of(folder: Path) -> GroundTruth:
 
 
 def read_metrics(folder: Path) -> Measured:
+    """What a run's metrics.json says. InputError: it is missing, damaged or of another kind."""
     content = read_json(folder / METRICS)
     try:
-        measured = Measured(content["protocol"], content["data"]["identity"])
-        if set(map(type, measured)) == {str}:
-            return measured
+        protocol, identity = content["protocol"], content["data"]["identity"]
+        if isinstance(identity, str) and protocol in PROTOCOLS:
+            return Measured(PROTOCOLS[protocol], identity)
     except (TypeError, KeyError):
         pass
-    raise InputError(f"{folder / METRICS}: names no protocol or no data; is it the metrics.json of an evaluated run?")
+    raise InputError(
+        f"{folder / METRICS}: names no data, or no protocol (one of {', '.join(PROTOCOLS)}); is it the metrics.json of"
+        " an evaluated run?"
+    )
 
 
-def common_protocol(folders: Sequence[Path]) -> str:
+def chosen_protocol(name: str | None, folders: Sequence[Path]) -> Protocol:
+    """The protocol called `name`, by default the one that all runs were evaluated under.
+
+    InputError: no protocol has the name, or the runs differ and there is no name.
+    """
+    if name:
+        return find_protocol(name)
     protocols = [read_metrics(folder).protocol for folder in folders]
     for folder, protocol in zip(folders, protocols, strict=True):
-        if protocol != protocols[0]:
+        if protocol.name != protocols[0].name:
             raise InputError(
-                f"{folders[0]} was evaluated under {protocols[0]}, {folder} under {protocol}; choose with --protocol"
+                f"{folders[0]} was evaluated under {protocols[0].name}, {folder} under {protocol.name};"
+                " choose with --protocol"
             )
     return protocols[0]

@@ -1,4 +1,9 @@
-"""The mode fuse."""
+"""The mode fuse: several evaluated runs (streams, such as RGB and optical flow) as one.
+
+Reads scores.npz of every workdir, averages the raw scores by weight (localization/fusion.py), makes detections with the
+settings that the authors fuse with under the protocol, and leaves evaluate's files. It needs no model: neither jax nor
+TensorFlow is imported. Everything is read and computed before anything is written.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,17 +14,17 @@ import numpy as np
 
 from contextloc_jax.commands.evaluated_runs import (
     SCORES,
-    common_protocol,
-    evaluated_folder,
+    check_evaluated_folder,
+    chosen_protocol,
     ground_truth_of,
     read_metrics,
 )
 from contextloc_jax.commands.results import write_results
-from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.core.errors import InputError, excerpt
+from contextloc_jax.core.protocols import Protocol
+from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.evaluation.matching import check_same_ground_truth
 from contextloc_jax.interchange.score_files import load_scores
-from contextloc_jax.localization.class_scores import check_class_scores_file
 from contextloc_jax.localization.decode import DetectionSettings
 from contextloc_jax.localization.fusion import fuse as fuse_scores
 
@@ -43,34 +48,23 @@ def fuse(
 ) -> None:
     """Fuses the scores of evaluated workdirs by their weights and leaves evaluate's files.
 
-    class_scores, class_top_k: as config.detection's; None: none, and the protocol's usual number of classes.
+    streams: see STREAMS_FORM. protocol: its name; None: the one that all streams were evaluated under. class_scores,
+    class_top_k: as config.detection's; None: none, and the protocol's usual number of classes.
     """
     parsed = parse_streams(streams)
-    check_class_scores_file(class_scores or "")
     if class_top_k is not None and not class_scores:
         raise InputError("--class_top_k chooses among --class_scores, which is not given; name a file or 'oracle'")
-    names, folders = [stream.name for stream in parsed], [stream.workdir for stream in parsed]
     for stream in parsed:
-        evaluated_folder(stream.workdir, f"--streams: {stream.name}={stream.workdir}")
+        check_evaluated_folder(stream.workdir, f"--streams: {stream.name}={stream.workdir}")
         if stream.workdir.resolve() == Path(workdir).resolve():
             raise InputError(f"--workdir={workdir} is the stream {stream.name}; the fusion needs a folder of its own")
-    protocol = protocol or common_protocol(folders)
-    find_protocol(protocol)
-    truths = [ground_truth_of(folder) for folder in folders]
-    for name, truth in zip(names[1:], truths[1:], strict=True):
-        check_same_ground_truth(truths[0], truth, (names[0], name))
-        if truth.labels != truths[0].labels:
-            raise InputError(f"{names[0]} and {name} number other classes; evaluate both with the same classes")
+    names, folders = [stream.name for stream in parsed], [stream.workdir for stream in parsed]
+    settings = _detection_settings(chosen_protocol(protocol, folders), class_scores, class_top_k)
+    truth = _common_ground_truth(folders, names)
     scores = fuse_scores([load_scores(folder / SCORES) for folder in folders], [s.weight for s in parsed], names)
-    fusion = find_protocol(protocol).fusion
-    settings = DetectionSettings(
-        protocol, fusion.top_k, fusion.nms_tiou, "hard", class_scores or "", fusion.class_top_k
-    )
-    if class_top_k is not None:
-        settings = settings._replace(class_top_k=class_top_k)
     title = "Fusion of " + ", ".join(f"{stream.name} (weight {stream.weight:g})" for stream in parsed)
     print(f"{title}: {len(scores)} videos")
-    write_results(workdir, scores, truths[0], settings, _fused_identity(folders), title)
+    write_results(workdir, scores, truth, settings, _fused_identity(folders), title)
 
 
 def parse_streams(text: str) -> list[Stream]:
@@ -80,11 +74,11 @@ def parse_streams(text: str) -> list[Stream]:
         name, equals, rest = part.strip().partition("=")
         folder, colon, weight = rest.rpartition(":")
         if not (name and equals and folder and colon):
-            raise InputError(f"--streams: {part!r:.80} is no stream; {STREAMS_FORM}")
+            raise InputError(f"--streams: {excerpt(part)} is no stream; {STREAMS_FORM}")
         try:
             streams.append(Stream(name, Path(folder), float(weight)))
         except ValueError:
-            raise InputError(f"--streams: weight {weight!r:.40} of {name} is no number; {STREAMS_FORM}") from None
+            raise InputError(f"--streams: weight {excerpt(weight)} of {name} is no number; {STREAMS_FORM}") from None
         if not 0 <= streams[-1].weight < np.inf:
             raise InputError(f"--streams: weight of {name} is {weight}; expected a number from 0")
     for what, keys in (("name", [s.name for s in streams]), ("folder", [s.workdir.resolve() for s in streams])):
@@ -98,7 +92,30 @@ def parse_streams(text: str) -> list[Stream]:
     return streams
 
 
+def _detection_settings(protocol: Protocol, class_scores: str | None, class_top_k: int | None) -> DetectionSettings:
+    """The authors' settings for fused streams."""
+    usual = protocol.fusion
+    return DetectionSettings(
+        protocol=protocol,
+        top_k=usual.top_k,
+        nms_tiou=usual.nms_tiou,
+        nms="hard",
+        class_scores=class_scores or "",
+        class_top_k=usual.class_top_k if class_top_k is None else class_top_k,
+    )
+
+
+def _common_ground_truth(folders: Sequence[Path], names: Sequence[str]) -> GroundTruth:
+    """What all streams were evaluated against. InputError: it differs between them."""
+    first, *others = [ground_truth_of(folder) for folder in folders]
+    for name, truth in zip(names[1:], others, strict=True):
+        check_same_ground_truth(first, truth, (names[0], name))
+        if truth.labels != first.labels:
+            raise InputError(f"{names[0]} and {name} number other classes; evaluate both with the same classes")
+    return first
+
+
 def _fused_identity(folders: Sequence[Path]) -> str:
-    """The streams' identity where it is one; streams of other features on the same videos give a hash of theirs."""
+    """The streams' identity where it is one; streams of other features on the same videos give a digest of theirs."""
     identities = sorted({read_metrics(folder).identity for folder in folders})
     return identities[0] if len(identities) == 1 else hashlib.sha256("\n".join(identities).encode()).hexdigest()

@@ -5,26 +5,27 @@ from pathlib import Path
 
 from contextloc_jax.core.files import make_folder, write_json
 from contextloc_jax.core.structs import Detections, GroundTruth, VideoScores
-from contextloc_jax.evaluation.average_precision import evaluate
+from contextloc_jax.evaluation.average_precision import evaluate, summarize
 from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.judging import Judged, judge
 from contextloc_jax.evaluation.significance import intervals
 from contextloc_jax.interchange.detection_files import write_activitynet, write_csv
 from contextloc_jax.interchange.score_files import save_scores
-from contextloc_jax.localization.decode import DetectionSettings, find
-from contextloc_jax.report.page import write_report
+from contextloc_jax.localization.decode import DetectionSettings, detect
+from contextloc_jax.report.page import write_report, write_unjudged_report
 from contextloc_jax.report.tables import precision_table
 from contextloc_jax.workdir.scalar_log import read_curves
 
 
 def measure(scores: Sequence[VideoScores], ground_truth: GroundTruth, settings: DetectionSettings) -> dict:
-    """Metrics of the detections in `scores` (the content of metrics.json)."""
-    return evaluate(find(scores, ground_truth.labels, settings, ground_truth), ground_truth, settings.protocol)
+    """The dict of `evaluate` for the detections in `scores`: all that validation during training needs."""
+    return evaluate(detect(scores, ground_truth.labels, settings, ground_truth), ground_truth, settings.protocol)
 
 
-def assess(detections: Detections, ground_truth: GroundTruth, protocol: str, identity: str) -> dict:
-    """The content of metrics.json, with the interval of every mAP. identity: content hash of the evaluated data."""
-    return evaluate(detections, ground_truth, protocol) | {
-        "interval": intervals(detections, ground_truth, protocol),
+def assess(judged: Judged, identity: str) -> dict:
+    """The content of metrics.json, with the interval of every mAP. identity: digest of the evaluated data."""
+    return summarize(judged.matches, judged.protocol) | {
+        "interval": intervals(judged.matches, judged.protocol),
         "data": {"identity": identity},
     }
 
@@ -39,18 +40,18 @@ def write_results(
 ) -> dict:
     """Leaves scores.npz, detections.json, metrics.json, diagnosis.json and report.html in workdir; prints the table.
 
-    identity: content hash of the evaluated data, stamped into metrics.json. Returns the metrics.
+    identity: digest of the evaluated data, stamped into metrics.json. Returns the metrics.
     """
-    detections = find(scores, ground_truth.labels, settings, ground_truth)
-    metrics = assess(detections, ground_truth, settings.protocol, identity)
+    detections = detect(scores, ground_truth.labels, settings, ground_truth)
+    judged = judge(detections, ground_truth, settings.protocol)
+    metrics, diagnosis = assess(judged, identity), diagnose(judged)
     if settings.class_scores:  # a number made with a classifier, or the annotations, is another number: say so
         metrics["class_scores"] = {"source": Path(settings.class_scores).name, "top_k": settings.class_top_k}
-    diagnosis = diagnose(detections, ground_truth, settings.protocol)
     workdir = make_folder(workdir)
     save_scores(workdir / "scores.npz", scores, ground_truth)
     write_activitynet(workdir / "detections.json", detections)
-    write_assessed(workdir, detections, ground_truth, metrics, diagnosis, title, read_curves(workdir))
-    print(precision_table(metrics))
+    write_assessed(workdir, judged, metrics, diagnosis, title, read_curves(workdir))
+    print(precision_table(metrics, settings.protocol))
     print(f"report: {workdir / 'report.html'}")
     return metrics
 
@@ -60,20 +61,15 @@ def write_detections(workdir: str | Path, detections: Detections, title: str) ->
     workdir = Path(workdir)
     write_activitynet(workdir / "detections.json", detections)
     write_csv(workdir / "detections.csv", detections)
-    write_report(workdir / "report.html", detections, None, None, None, title)
+    write_unjudged_report(workdir / "report.html", detections, title)
     print(f"report: {workdir / 'report.html'}")
 
 
-def write_assessed(
-    workdir: Path,
-    detections: Detections,
-    ground_truth: GroundTruth,
-    metrics: dict,
-    diagnosis: dict,
-    title: str,
-    curves: dict,
-) -> None:
-    """Leaves metrics.json, diagnosis.json and report.html in workdir, whoever made the detections."""
+def write_assessed(workdir: Path, judged: Judged, metrics: dict, diagnosis: dict, title: str, curves: dict) -> None:
+    """Leaves metrics.json, diagnosis.json and report.html in workdir, whoever made the detections.
+
+    curves: {name: (steps, values)} of training, {} for none.
+    """
     write_json(workdir / "metrics.json", metrics)
     write_json(workdir / "diagnosis.json", diagnosis)
-    write_report(workdir / "report.html", detections, ground_truth, metrics, curves, title, diagnosis=diagnosis)
+    write_report(workdir / "report.html", judged, metrics, title, curves=curves, diagnosis=diagnosis)

@@ -1,6 +1,7 @@
-"""The modes that need no model: score any tool's detections, compare two runs, fuse streams.
+"""The mode score: any tool's file of detections against a file of annotations.
 
-None of them imports jax or TensorFlow. Everything is read and computed before anything is written.
+Leaves metrics.json, diagnosis.json and report.html, and for --mode=compare detections.json and ground_truth.npz. It
+needs no model: neither jax nor TensorFlow is imported. Everything is read and computed before anything is written.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from contextloc_jax.commands.evaluated_runs import DETECTIONS, GROUND_TRUTH
 from contextloc_jax.commands.results import assess, write_assessed
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import make_folder
@@ -16,47 +18,47 @@ from contextloc_jax.core.progress import Progress
 from contextloc_jax.core.protocols import find_protocol
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.judging import judge
 from contextloc_jax.evaluation.matching import check_ground_truth, check_names
 from contextloc_jax.interchange.detection_files import read_detections, write_activitynet
 from contextloc_jax.interchange.score_files import save_ground_truth
 from contextloc_jax.report.tables import diagnosis_tables, precision_table
 
-SCORES, METRICS, DETECTIONS, GROUND_TRUTH = "scores.npz", "metrics.json", "detections.json", "ground_truth.npz"
-
 
 def score(workdir: str, detections: str, annotations: str, protocol: str, subset: str | None, reader) -> None:
-    """Evaluates a file of detections against a file of annotations.
+    """Evaluates a file of detections against a file of annotations and leaves the files named above.
 
-    Leaves metrics.json, diagnosis.json, report.html and, for --mode=compare, detections.json and ground_truth.npz.
-    reader: input_pipeline.annotations, handed in by main.py.
+    protocol: its name. subset: the annotated subset; None: what the protocol evaluates. reader: the module
+    input_pipeline.formats.annotations, which main.py hands in because this package never imports input_pipeline.
     """
-    find_protocol(protocol)
+    chosen = find_protocol(protocol)
     progress = Progress("score", 100, after_seconds=3)  # percent, as a million detections take their time
     report = reader.ReadReport()
     videos = reader.read_annotations(annotations, report)
-    truth = reader.ground_truth(videos, protocol, subset, reader.class_names(videos), annotations)
+    truth = reader.ground_truth(videos, chosen, subset, reader.class_names(videos), annotations)
     found = read_detections(detections)
     progress.update(30)
     check_ground_truth(truth, annotations)
     _check_subset(found, truth, {video.video_id: video.subset for video in videos}, detections)
     check_names(found, truth, detections)
-    metrics = assess(found, truth, protocol, content_hash(truth))
+    judged = judge(found, truth, chosen)
+    metrics = assess(judged, content_digest(truth))
     progress.update(60)
-    diagnosis = diagnose(found, truth, protocol)
+    diagnosis = diagnose(judged)
     progress.update(80)
     folder = make_folder(workdir)
     if (folder / DETECTIONS).resolve() != Path(detections).resolve():
         write_activitynet(folder / DETECTIONS, found)
     save_ground_truth(folder / GROUND_TRUTH, truth)
-    write_assessed(folder, found, truth, metrics, diagnosis, f"Scores of {Path(detections).name}", curves={})
+    write_assessed(folder, judged, metrics, diagnosis, f"Scores of {Path(detections).name}", curves={})
     progress.update(100)
     for line in [*report.lines(), *_doubts(found, truth, metrics)]:
         print(f"note: {line}")
-    print(precision_table(metrics), diagnosis_tables(diagnosis), sep="\n\n")
+    print(precision_table(metrics, chosen), diagnosis_tables(diagnosis, chosen), sep="\n\n")
     print(f"report: {folder / 'report.html'}")
 
 
-def content_hash(truth: GroundTruth) -> str:
+def content_digest(truth: GroundTruth) -> str:
     """SHA-256 (hex) of what evaluation reads of annotations; the order of videos and instances changes nothing."""
     instances = {name: [] for name in truth.video_ids}
     for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):

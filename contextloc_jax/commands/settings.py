@@ -1,92 +1,175 @@
-"""From a configuration (configs/default.py) to the parts of a run: the only readers of config in this package."""
+"""The only reader of a configuration: flat keys and values -> the parts of a run, checked before anything else happens.
 
-import dataclasses
+`read_settings` takes the flat mapping {'model.graph_width': 512, ...} that `workdir.config_file.flatten` makes of a
+configuration and that every checkpoint carries. Which values a key may have stands in RANGES and beside the class that
+the values are for; a value out of range is refused here, at the start of every mode.
+"""
+
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import jax
 import optax
 
+from contextloc_jax.commands.inputs import InputValues
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.protocols import find_protocol
-from contextloc_jax.devices.parallel import AXIS
-from contextloc_jax.localization.class_scores import check_class_scores_file
-from contextloc_jax.localization.contextloc import PROPOSAL_NETS, ContextLoc
-from contextloc_jax.localization.decode import NMS_METHODS, DetectionSettings
+from contextloc_jax.core.protocols import PROTOCOLS, find_protocol
+from contextloc_jax.core.ranges import Range, above, at_least, below, between, check_ranges, one_of
+from contextloc_jax.devices.kinds import KINDS
+from contextloc_jax.devices.parallel import AXIS, Parallel
+from contextloc_jax.localization.contextloc import ContextLoc
+from contextloc_jax.localization.decode import DetectionSettings
 from contextloc_jax.localization.losses import LossWeights
+from contextloc_jax.localization.proposal_nets import PROPOSAL_NETS
+from contextloc_jax.localization.retrieval_forms import FORMS, check_form
 from contextloc_jax.training.loop import Schedule
 from contextloc_jax.training.optimizer import learning_rate_schedule, sgd
 
-DTYPES = ("float32", "bfloat16", "float64")
-COUNTS = ("gradient_accumulation", "num_epochs", "visits_per_epoch", "log_every", "evaluate_every", "keep_checkpoints")
+RATE = below(0, 1)
+RANGES: dict[str, Range] = {
+    "seed": between(0, 2**32 - 1, "a whole number"),
+    "batch_size": at_least(1),
+    "gradient_accumulation": at_least(1),
+    "num_epochs": at_least(1),
+    "visits_per_epoch": at_least(1),
+    "log_every": at_least(1),
+    "evaluate_every": at_least(1),
+    "keep_checkpoints": at_least(1),
+    "parallel": one_of(*KINDS),
+    "dtype": one_of("float32", "bfloat16", "float64"),
+    "model.context_width": at_least(1),
+    "model.graph_width": at_least(1),
+    "model.proposal_net": one_of(*PROPOSAL_NETS),
+    "model.gcn_dropout": RATE,
+    "model.head_dropout": RATE,
+    "model.retrieval": one_of(*FORMS),
+    "loss.completeness_weight": at_least(0),
+    "loss.regression_weight": at_least(0),
+    "optimizer.learning_rate": above(0),
+    "optimizer.decay_epochs": Range("epochs in rising order, such as (15, 30)", lambda epochs: _rises(epochs)),
+    "optimizer.decay_factor": above(0),
+    "optimizer.momentum": RATE,
+    "optimizer.weight_decay": at_least(0),
+    "sampling.num_foreground": at_least(1, "centers"),
+    "sampling.num_incomplete": at_least(1, "centers"),
+    "sampling.num_background": at_least(1, "centers"),
+    "detection.protocol": one_of(*PROTOCOLS),
+    "data.validation_fraction": RATE,
+    "data.cache_gigabytes": at_least(0),
+} | {f"detection.{key}": allowed for key, allowed in DetectionSettings.RANGES.items()}
+
+# Keys that workdirs made by earlier versions do not have, with what those versions did.
+ADDED_KEYS = {"model.retrieval": "auto"}
 
 
-def check_values(config) -> None:
-    """Raises InputError for values that would otherwise be found wrong only when a run first uses them."""
-    for name in COUNTS:
-        if config[name] < 1:
-            raise InputError(f"config.{name} is {config[name]}; expected at least 1")
-    if config.refit and not config.data.validation_fraction:
+@dataclass(frozen=True)
+class Settings:
+    """The parts of a run. `flat`: the configuration as every checkpoint carries it."""
+
+    flat: dict[str, Any]
+    model: ContextLoc
+    loss_weights: LossWeights
+    detection: DetectionSettings
+    inputs: InputValues
+    kind: type[Parallel]
+    seed: int
+    batch_size: int
+    gradient_accumulation: int
+    num_epochs: int
+    log_every: int
+    evaluate_every: int
+    keep_checkpoints: int
+    refit: bool
+    profile: bool
+    optimizer: Mapping[str, Any]
+
+    def make_parallel(self) -> Parallel:
+        """All devices. InputError: they cannot share a batch equally, or lack what the settings ask for."""
+        check_form(self.model.retrieval)
+        return self.kind()
+
+    def make_optimizer(self, steps_per_epoch: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
+        """The optimizer and its learning-rate schedule."""
+        values = self.optimizer
+        rate = learning_rate_schedule(
+            values["learning_rate"], values["decay_epochs"], values["decay_factor"], steps_per_epoch
+        )
+        return sgd(rate, values["momentum"], values["weight_decay"]), rate
+
+    def make_schedule(self, steps_per_epoch: int, num_epochs: int) -> Schedule:
+        """When the loop ends, logs and evaluates."""
+        return Schedule(num_epochs * steps_per_epoch, self.log_every, self.evaluate_every * steps_per_epoch)
+
+
+def read_settings(flat: Mapping[str, Any]) -> Settings:
+    """The settings of a flat configuration. InputError: a value that cannot be, by its name config.KEY."""
+    values = ChainMap(flat, ADDED_KEYS)
+    check_ranges("config.", values, RANGES)
+    if values["refit"] and not values["data.validation_fraction"]:
         raise InputError(
             "config.refit needs held-out videos to choose the epoch on; set config.data.validation_fraction"
         )
-    find_protocol(config.detection.protocol)
-    _check_one_of("detection.nms", config.detection.nms, NMS_METHODS)
-    check_class_scores_file(config.detection.class_scores)
-    if config.detection.class_top_k < 0:
-        raise InputError(f"config.detection.class_top_k is {config.detection.class_top_k}; expected at least 0")
+    own = {field.name: values[field.name] for field in fields(Settings) if field.name in RANGES}
+    return Settings(
+        flat=dict(values),
+        model=_model(values),
+        loss_weights=LossWeights(
+            values["sampling.num_foreground"],
+            values["sampling.num_background"],
+            values["loss.completeness_weight"],
+            values["loss.regression_weight"],
+        ),
+        detection=_detection(values),
+        inputs=_inputs(values),
+        kind=KINDS[values["parallel"]],
+        refit=values["refit"],
+        profile=values["profile"],
+        optimizer=_section(values, "optimizer."),
+        **own,
+    )
 
 
-def make_model(config) -> ContextLoc:
-    """The model of config.model."""
-    _check_one_of("model.proposal_net", config.model.proposal_net, PROPOSAL_NETS)
-    _check_one_of("dtype", config.dtype, DTYPES)
-    if config.dtype == "float64" and not jax.config.jax_enable_x64:
+def _model(values: Mapping[str, Any]) -> ContextLoc:
+    if values["dtype"] == "float64" and not jax.config.jax_enable_x64:
         raise InputError("config.dtype is 'float64', which jax has switched off; set JAX_ENABLE_X64=1")
-    fields = {field.name for field in dataclasses.fields(ContextLoc)}
-    settings = {key: value for key, value in config.model.items() if key in fields}
-    norm_axis = AXIS if config.model.batch_norm_global else None
-    return ContextLoc(config.data.num_classes, dtype=config.dtype, norm_axis=norm_axis, **settings)
-
-
-def make_optimizer(config, steps_per_epoch: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The optimizer and its learning-rate schedule."""
-    settings = config.optimizer
-    rate = learning_rate_schedule(settings.learning_rate, settings.decay_epochs, settings.decay_factor, steps_per_epoch)
-    return sgd(rate, settings.momentum, settings.weight_decay), rate
-
-
-def make_loss_weights(config) -> LossWeights:
-    """Weights of the losses."""
-    sampling, loss = config.sampling, config.loss
-    for name in ("num_foreground", "num_incomplete", "num_background"):
-        if sampling[name] < 1:
-            raise InputError(f"config.sampling.{name} is {sampling[name]}; every loss needs at least 1 of its centers")
-    return LossWeights(
-        sampling.num_foreground, sampling.num_background, loss.completeness_weight, loss.regression_weight
+    names = [field.name for field in fields(ContextLoc) if f"model.{field.name}" in values]
+    return ContextLoc(
+        num_classes=values["data.num_classes"],
+        dtype=values["dtype"],
+        norm_axis=AXIS if values["model.batch_norm_global"] else None,
+        **{name: values[f"model.{name}"] for name in names},
     )
 
 
-def make_schedule(config, steps_per_epoch: int, num_epochs: int) -> Schedule:
-    """When the loop ends, logs and evaluates."""
-    return Schedule(
-        num_steps=num_epochs * steps_per_epoch,
-        log_every=config.log_every,
-        evaluate_every=config.evaluate_every * steps_per_epoch,
+def _detection(values: Mapping[str, Any]) -> DetectionSettings:
+    section = _section(values, "detection.")
+    return DetectionSettings(**section | {"protocol": find_protocol(section["protocol"])})
+
+
+def _inputs(values: Mapping[str, Any]) -> InputValues:
+    sampling = _section(values, "sampling.")
+    counts = ("num_foreground", "num_incomplete", "num_background")
+    return InputValues(
+        dataset=values["data.dataset"],
+        data=_section(values, "data."),
+        data_dir=values["data.data_dir"],
+        beam_runner=values["data.beam_runner"],
+        cache_gigabytes=values["data.cache_gigabytes"],
+        validation_fraction=values["data.validation_fraction"],
+        labels={name: value for name, value in sampling.items() if name not in counts},
+        centers=tuple(sampling[name] for name in counts),
+        batch_size=values["batch_size"],
+        visits_per_epoch=values["visits_per_epoch"],
+        seed=values["seed"],
     )
 
 
-def make_detection_settings(config) -> DetectionSettings:
-    """How detections are made and measured."""
-    detection = config.detection
-    return DetectionSettings(
-        detection.protocol,
-        detection.top_k,
-        detection.nms_tiou,
-        detection.nms,
-        detection.class_scores,
-        detection.class_top_k,
-    )
+def _section(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The keys of one section, without its name in front."""
+    return {key.removeprefix(prefix): values[key] for key in values if key.startswith(prefix)}
 
 
-def _check_one_of(key: str, value: str, expected: tuple[str, ...]) -> None:
-    if value not in expected:
-        raise InputError(f"config.{key} is {value!r}; expected one of {', '.join(expected)}")
+def _rises(epochs: Any) -> bool:
+    return list(epochs) == sorted(set(epochs)) and all(isinstance(epoch, int) and epoch >= 0 for epoch in epochs)

@@ -7,15 +7,15 @@ import time
 class Progress:
     """One line, rewritten on a terminal; in a log, a new line at most every few seconds.
 
-    Only the first process prints when `quiet` is given for the others. Nothing of a job that took less than
-    `after_seconds`.
+    `total` and `done` count steps, or whatever the job consists of. `quiet` prints nothing: for all processes but the
+    first. A job that takes less than `after_seconds` prints nothing either.
     """
 
     LOG_SECONDS = 10.0
     BURST_SECONDS = 0.2  # what is done within so little time is measured together with what follows
 
     def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False, after_seconds: float = 0.0):
-        self._name, self._total, self._quiet = name, total, quiet
+        self._name, self._total, self._done, self._quiet = name, total, done, quiet
         self._terminal = sys.stderr.isatty()
         self._last_print = 0.0
         self._mark = (time.monotonic(), done)
@@ -26,8 +26,13 @@ class Progress:
         """Leaves what happened since the last update (steps up to `done`, an evaluation) out of the speed."""
         self._mark = (time.monotonic(), done)
 
+    def advance(self) -> None:
+        """One more is done."""
+        self.update(self._done + 1)
+
     def update(self, done: int, **values: float) -> None:
         """Shows how far things are; values are shown by name."""
+        self._done = done
         now = time.monotonic()
         elapsed = now - self._mark[0]
         if elapsed > self.BURST_SECONDS or not self.steps_per_second:
@@ -43,8 +48,10 @@ class Progress:
             return
         self._last_print = now
         left = (self._total - done) / max(self.steps_per_second, 1e-9)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        line = f"{self._name} {done}/{self._total}  {shown}  {self.steps_per_second:.3g}/s  {_clock(left)} left"
+        shown = [f"{name} {value:.4g}" for name, value in values.items()]
+        line = "  ".join(
+            [f"{self._name} {done}/{self._total}", *shown, f"{self.steps_per_second:.3g}/s", f"{_clock(left)} left"]
+        )
         end = "\r" if self._terminal and not finished else "\n"
         print(("\x1b[2K" if self._terminal else "") + line, end=end, file=sys.stderr, flush=True)
 

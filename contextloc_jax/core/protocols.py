@@ -1,5 +1,6 @@
 """What a protocol means, in one place: thresholds, averages, bins, subsets, and how streams are fused under it."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from contextloc_jax.core.errors import InputError
@@ -29,14 +30,16 @@ class FusionSettings(NamedTuple):
 class Protocol(NamedTuple):
     """How detections of a dataset are measured.
 
-    thresholds: tIoU of the mAP table; averaged: those of them that the average is over; diagnosed: those of them that
-    errors are explained at. bins: {characteristic of an instance: its Bins} (DETAD's: Alwassel et al., ECCV 2018).
+    thresholds: tIoU of the mAP table, increasing. Of these, averaged: the average is over them; quoted: papers quote
+    mAP at them; diagnosed: errors are explained at them, and the report judges every detection at the first.
+    bins: {characteristic of an instance: its Bins} (DETAD's: Alwassel et al., ECCV 2018).
     subsets: names of the annotated subset that is evaluated.
     """
 
     name: str
     thresholds: tuple[float, ...]
     averaged: tuple[float, ...]
+    quoted: tuple[float, ...]
     diagnosed: tuple[float, ...]
     bins: dict[str, Bins]
     subsets: tuple[str, ...]
@@ -45,11 +48,12 @@ class Protocol(NamedTuple):
     @property
     def keys(self) -> list[str]:
         """The thresholds as metrics.json writes them, with the fewest digits: '0.5', '0.55'."""
-        return [f"{threshold:g}" for threshold in self.thresholds]
+        return threshold_keys(self.thresholds)
 
-    @property
-    def averaged_keys(self) -> list[str]:
-        return [f"{threshold:g}" for threshold in self.averaged]
+
+def threshold_keys(thresholds: Iterable[float]) -> list[str]:
+    """tIoU thresholds as the keys of metrics.json: '0.5', '0.55'."""
+    return [f"{threshold:g}" for threshold in thresholds]
 
 
 PROTOCOLS = {
@@ -59,6 +63,7 @@ PROTOCOLS = {
             "thumos14",
             thresholds=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
             averaged=(0.3, 0.4, 0.5, 0.6, 0.7),
+            quoted=(0.5, 0.7),
             diagnosed=(0.5,),
             bins={
                 "length": Bins(_FIVE, (3, 6, 12, 18)),  # seconds
@@ -73,6 +78,7 @@ PROTOCOLS = {
             "activitynet",
             thresholds=_ACTIVITYNET_TIOU,
             averaged=_ACTIVITYNET_TIOU,
+            quoted=(0.5, 0.75),
             diagnosed=_ACTIVITYNET_TIOU,
             bins={
                 "length": Bins(_FIVE, (30, 60, 120, 180)),
@@ -87,8 +93,14 @@ PROTOCOLS = {
 }
 
 
-def find_protocol(name: str) -> Protocol:
-    """The protocol of that name. InputError: there is none."""
+def find_protocol(name: str | Protocol) -> Protocol:
+    """The protocol of that name; a protocol is returned as it is. InputError: no protocol has the name.
+
+    Names come from outside: the command line, a configuration, metrics.json, a caller of the library. What reads them
+    calls this once and hands on the object.
+    """
+    if isinstance(name, Protocol):
+        return name
     if name not in PROTOCOLS:
         raise InputError(f"protocol {name!r} is unknown; expected one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

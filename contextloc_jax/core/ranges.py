@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from contextloc_jax.core.errors import InputError
 
+A_NUMBER = "a number"
+
 
 class Range(NamedTuple):
     """What is expected, in words for an error message, and whether a value is so."""
@@ -14,28 +16,28 @@ class Range(NamedTuple):
 
 
 def at_least(least: float, unit: str = "") -> Range:
-    """A finite number from `least` on."""
-    return Range(f"{_a_number(unit)} of at least {least:g}", lambda value: least <= value < float("inf"))
+    """A finite number from `least` on; unit: what it counts, for the message."""
+    return Range(f"at least {least:g} {unit}".strip(), lambda value: least <= value < float("inf"))
 
 
 def above(limit: float, unit: str = "") -> Range:
-    """A finite number above `limit`."""
-    return Range(f"{_a_number(unit)} above {limit:g}", lambda value: limit < value < float("inf"))
+    """A finite number above `limit`; unit: what it is, such as 'frames a second'."""
+    return Range(f"{unit or A_NUMBER} above {limit:g}", lambda value: limit < value < float("inf"))
 
 
 def between(least: float, most: float, unit: str = "") -> Range:
     """A number from `least` to `most`, both included."""
-    return Range(f"{_a_number(unit)} from {least:g} to {most:g}", lambda value: least <= value <= most)
+    return Range(f"{unit or A_NUMBER} from {least:g} to {most:g}", lambda value: least <= value <= most)
 
 
 def below(least: float, limit: float, unit: str = "") -> Range:
     """A number from `least`, included, to `limit`, not included."""
-    return Range(f"{_a_number(unit)} from {least:g} to below {limit:g}", lambda value: least <= value < limit)
+    return Range(f"{unit or A_NUMBER} from {least:g} to below {limit:g}", lambda value: least <= value < limit)
 
 
-def one_of(*names: str) -> Range:
+def one_of(*values: str | int) -> Range:
     """One of these values."""
-    return Range(f"one of {', '.join(names)}", lambda value: value in names)
+    return Range(f"one of {', '.join(map(str, values))}", lambda value: value in values)
 
 
 def check_range(name: str, value: object, allowed: Range) -> None:
@@ -53,7 +55,3 @@ def check_ranges(prefix: str, values: Mapping[str, object], ranges: Mapping[str,
     for key, value in values.items():
         if key in ranges:
             check_range(f"{prefix}{key}", value, ranges[key])
-
-
-def _a_number(unit: str) -> str:
-    return f"a number of {unit}" if unit else "a number"

@@ -13,7 +13,8 @@ def overlap_of(
     start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
 ) -> np.ndarray:
     """Length that segments share with others, element by element; arrays of one shape or broadcast."""
-    return np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start) + inclusive, 0)
+    shared = np.minimum(end, other_end) - np.maximum(start, other_start)
+    return np.maximum(shared + 1 if inclusive else shared, 0)
 
 
 def tiou_of(
@@ -26,19 +27,21 @@ def tiou_of(
     or match the pair, which is the same.
     """
     shared = overlap_of(start, end, other_start, other_end, inclusive)
-    union = (end - start) + (other_end - other_start) + 2 * inclusive - shared
     if inclusive:
-        return shared / union
+        return shared / ((end - start + 1) + (other_end - other_start + 1) - shared)
+    union = (end - start) + (other_end - other_start) - shared
     same_point = (union == 0) & (start == other_start)
     return np.where(same_point, 1.0, shared / np.where(union == 0, 1.0, union))
 
 
 def pairwise(
-    function: Callable[..., np.ndarray], segments: np.ndarray, others: np.ndarray, inclusive: bool = False
+    function: Callable[..., np.ndarray], segments: np.ndarray, others: np.ndarray, **options: bool
 ) -> np.ndarray:
-    """`tiou_of` or `overlap_of` of every segment with every other: [M, 2], [N, 2] -> [M, N]."""
-    start, end = segments[:, :1], segments[:, 1:]
-    return function(start, end, others[None, :, 0], others[None, :, 1], inclusive)
+    """function(start, end, other_start, other_end, **options) of every segment with every other.
+
+    segments [M, 2], others [N, 2] -> [M, N]. `tiou_of` and `overlap_of` are such functions.
+    """
+    return function(segments[:, :1], segments[:, 1:], others[None, :, 0], others[None, :, 1], **options)
 
 
 def first_of_group(group: np.ndarray) -> np.ndarray:

@@ -42,8 +42,7 @@ def count_centers(center_type: np.ndarray) -> np.ndarray:
 class Batch(NamedTuple):
     """One padded batch of videos with the proposals (nodes) to score and the graph between them.
 
-    features      [V, T, D]    float32 or float16; rows >= num_snippets are padding. Or context_nets.Retrieved, all
-                               that the model takes from them
+    features      [V, T, D]    float32 or float16; rows >= num_snippets are padding
     num_snippets  [V]          int32    at least 1
     segments      [V, M, 3, 2] int32    first and last snippet (inclusive) of the start, action and end segment
                                         of every node; last <= first means the single snippet `first`

@@ -34,7 +34,7 @@ def nms(segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, tiou: floa
 
 
 def soft_nms(
-    segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, method: str, tiou: float = 0.35, sigma: float = 0.5
+    segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, method: str, tiou: float, sigma: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows and lowered scores of Soft-NMS (Bodla et al., ICCV 2017): by group, then decreasing score.
 

@@ -6,50 +6,52 @@ without an instance in the evaluated videos has no AP: it is left out of every m
 but without detections has AP 0. A video without detections stays in: its instances are missed.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.core.protocols import Protocol, find_protocol
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.matching import Matches, find_matches
 
 
-def evaluate(detections: Detections, ground_truth: GroundTruth, protocol: str) -> dict:
-    """What metrics.json holds, of plain numbers in [0, 1]; InputErrors as of matching.rank.
+def evaluate(detections: Detections, ground_truth: GroundTruth, protocol: Protocol | str) -> dict:
+    """mAP and AP of detections under a protocol ('thumos14' or 'activitynet'), as plain numbers in [0, 1].
 
-    {"protocol", "mAP": {threshold: value}, "average_mAP", "videos", "instances", "detections",
-    "AP": {class: {threshold: value}}, "classes_without_instances": [class]}; thresholds are written with the fewest
-    digits ("0.5", "0.55").
+    {"protocol": its name, "mAP": {threshold: value}, "average_mAP", "videos", "instances", "detections",
+    "AP": {class: {threshold: value}}, "classes_without_instances": [class]}; thresholds are tIoU, written with the
+    fewest digits ("0.5", "0.55"). InputErrors as of matching.rank; also an unknown protocol.
     """
-    thresholds = find_protocol(protocol).thresholds
-    return summarize(average_precision(detections, ground_truth, thresholds), detections, ground_truth, protocol)
+    protocol = find_protocol(protocol)
+    return summarize(find_matches(detections, ground_truth, protocol.thresholds), protocol)
 
 
-def summarize(ap: np.ndarray, detections: Detections, ground_truth: GroundTruth, protocol: str) -> dict:
-    """The dict of `evaluate` from AP [K, T] at the protocol's thresholds."""
-    keys = [f"{threshold:g}" for threshold in find_protocol(protocol).thresholds]
-    named = list(zip(ground_truth.labels, ap, strict=True))
+def summarize(matches: Matches, protocol: Protocol) -> dict:
+    """The dict of `evaluate`, from matches at the protocol's thresholds."""
+    ap = ranked_precision(matches)
     mean = mean_over_classes(ap)
+    named = list(zip(matches.ground_truth.labels, ap.tolist(), strict=True))
     return {
-        "protocol": protocol,
-        "mAP": dict(zip(keys, mean.tolist(), strict=True)),
+        "protocol": protocol.name,
+        "mAP": dict(zip(protocol.keys, mean.tolist(), strict=True)),
         "average_mAP": float(average(mean, protocol)),
-        "videos": len(ground_truth.video_ids),
-        "instances": len(ground_truth.label),
-        "detections": len(detections.scores),
-        "AP": {name: dict(zip(keys, row.tolist(), strict=True)) for name, row in named if not np.isnan(row[0])},
+        "videos": len(matches.ground_truth.video_ids),
+        "instances": len(matches.ground_truth.label),
+        "detections": len(matches.ranking.row),
+        "AP": {name: dict(zip(protocol.keys, row, strict=True)) for name, row in named if not np.isnan(row[0])},
         "classes_without_instances": [name for name, row in named if np.isnan(row[0])],
     }
 
 
-def average_precision(detections: Detections, ground_truth: GroundTruth, thresholds) -> np.ndarray:
+def average_precision(detections: Detections, ground_truth: GroundTruth, thresholds: Sequence[float]) -> np.ndarray:
     """AP [K, T] float64 of every class at every tIoU threshold; NaN for a class without an instance."""
-    return ranked_precision(find_matches(detections, ground_truth, thresholds), ground_truth)
+    return ranked_precision(find_matches(detections, ground_truth, thresholds))
 
 
-def ranked_precision(matches: Matches, ground_truth: GroundTruth) -> np.ndarray:
+def ranked_precision(matches: Matches) -> np.ndarray:
     """AP [K, T] of matches; NaN for a class without an instance."""
-    sizes = np.bincount(ground_truth.label, minlength=len(ground_truth.labels))
-    return np.stack([class_precision(matches.ranking.label, correct, sizes) for correct in matches.correct], axis=1)
+    label, sizes = matches.ranking.label, matches.class_size
+    return np.stack([class_precision(label, correct, sizes) for correct in matches.correct], axis=1)
 
 
 def class_precision(
@@ -84,7 +86,6 @@ def mean_over_classes(ap: np.ndarray) -> np.ndarray:
     return ap[~np.isnan(ap).any(axis=1)].mean(axis=0)
 
 
-def average(mean_ap: np.ndarray, protocol: str) -> np.ndarray:
+def average(mean_ap: np.ndarray, protocol: Protocol) -> np.ndarray:
     """The protocol's average of mAP [..., T] over thresholds."""
-    found = find_protocol(protocol)
-    return mean_ap[..., np.isin(found.thresholds, found.averaged)].mean(axis=-1)
+    return mean_ap[..., np.isin(protocol.thresholds, protocol.averaged)].mean(axis=-1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.core.protocols import Bins, Protocol
 from contextloc_jax.core.structs import GroundTruth
 
 
@@ -24,13 +24,12 @@ class Characteristic(NamedTuple):
     bin: np.ndarray
 
 
-def characteristics(ground_truth: GroundTruth, protocol: str) -> dict[str, Characteristic]:
+def characteristics(ground_truth: GroundTruth, protocol: Protocol) -> dict[str, Characteristic]:
     """{"length": seconds, "coverage": share of the video, "instances": annotated in the video (of any class),
     "context": see `_free_context`}, each in the bins of the protocol.
 
     Coverage is unknown (and so is nothing else) where the duration of a video is NaN; above 1 it is in the last bin.
     """
-    bins = find_protocol(protocol).bins
     start, end = ground_truth.segments.T
     counts = np.bincount(ground_truth.video, minlength=len(ground_truth.video_ids))
     values = {
@@ -39,11 +38,11 @@ def characteristics(ground_truth: GroundTruth, protocol: str) -> dict[str, Chara
         "instances": counts[ground_truth.video].astype(np.float64),
         "context": _free_context(ground_truth),
     }
-    return {name: _in_bins(values[name], *bins[name]) for name in values}
+    return {name: _in_bins(values[name], protocol.bins[name]) for name in values}
 
 
-def _in_bins(values: np.ndarray, names: tuple[str, ...], upper_edges: tuple[float, ...]) -> Characteristic:
-    return Characteristic(values, names, np.where(np.isnan(values), -1, np.searchsorted(upper_edges, values)))
+def _in_bins(values: np.ndarray, bins: Bins) -> Characteristic:
+    return Characteristic(values, bins.names, np.where(np.isnan(values), -1, np.searchsorted(bins.edges, values)))
 
 
 def _free_context(ground_truth: GroundTruth) -> np.ndarray:

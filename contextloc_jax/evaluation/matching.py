@@ -8,12 +8,12 @@ annotations in time order. Identical instances count as often as they are annota
 ranked, and those that find no free instance are false.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.errors import InputError, some_of
 from contextloc_jax.core.segments import first_of_group, tiou_of
 from contextloc_jax.core.structs import Detections, GroundTruth
 
@@ -41,6 +41,52 @@ class Pairs(NamedTuple):
     detection: np.ndarray
     instance: np.ndarray
     tiou: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> "Pairs":
+        """Some of the pairs, in the same order; chosen [P] bool."""
+        return Pairs(*(column[chosen] for column in self))
+
+
+class Matches(NamedTuple):
+    """N ranked detections and, at T thresholds, the one that finds each of G instances.
+
+    ranking and finder hold indices into ground_truth; thresholds [T] float64 tIoU;
+    finder [T, G] int64: position in the ranking, -1 where the instance is missed.
+    """
+
+    ranking: Ranking
+    ground_truth: GroundTruth
+    thresholds: np.ndarray
+    finder: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """[T, N] bool: the detections that find an instance."""
+        return finders(self.finder, len(self.ranking.row))
+
+    @property
+    def class_size(self) -> np.ndarray:
+        """[K] int64: instances of each class."""
+        return np.bincount(self.ground_truth.label, minlength=len(self.ground_truth.labels))
+
+
+def finders(finder: np.ndarray, num_detections: int) -> np.ndarray:
+    """[T, N] bool: the detections that finder [T, G] names; -1 names none."""
+    named = np.zeros((len(finder), num_detections + 1), bool)
+    np.put_along_axis(named, finder, True, axis=1)  # -1 marks the spare last column
+    return named[:, :-1]
+
+
+def find_matches(detections: Detections, ground_truth: GroundTruth, thresholds: Sequence[float]) -> Matches:
+    """Ranks and matches once for all thresholds. InputErrors as of `rank`."""
+    ranking = rank(detections, ground_truth)
+    return match_all(ranking, find_pairs(ranking, ground_truth, min(thresholds)), ground_truth, thresholds)
+
+
+def match_all(ranking: Ranking, pairs: Pairs, ground_truth: GroundTruth, thresholds: Sequence[float]) -> Matches:
+    """`match` at every threshold; pairs: of one class each, all that have at least the lowest threshold."""
+    finder = np.stack([match(pairs, len(ground_truth.label), threshold) for threshold in thresholds])
+    return Matches(ranking, ground_truth, np.array(thresholds, np.float64), finder)
 
 
 def rank(detections: Detections, ground_truth: GroundTruth) -> Ranking:
@@ -114,6 +160,15 @@ def match(pairs: Pairs, num_instances: int, threshold: float) -> np.ndarray:
     return np.append(detection[begin], -1)[holder]
 
 
+def places(group: np.ndarray) -> np.ndarray:
+    """[N] int64: 0 for the first of its group, 1 for the next, ...; group [N] int, in any order."""
+    order = np.argsort(group, kind="stable")
+    first = np.flatnonzero(first_of_group(group[order]))
+    place = np.empty(len(group), np.int64)
+    place[order] = np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
+    return place
+
+
 def check_names(
     detections: Detections, ground_truth: GroundTruth, where: object = "detections"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -142,14 +197,14 @@ def check_same_ground_truth(first: GroundTruth, second: GroundTruth, names: tupl
     """InputError, listing videos, unless both hold the same instances of the same videos; `names` of the two runs."""
     by_video = [_instances_by_video(truth) for truth in (first, second)]
     for here, there, name in ((*by_video, names[0]), (*by_video[::-1], names[1])):
-        if only := sorted(here.keys() - there.keys()):
+        if only := here.keys() - there.keys():
             raise InputError(
-                f"{len(only)} videos were evaluated in {name} alone: {_some(only)}; compare like with like"
+                f"{len(only)} videos were evaluated in {name} alone: {some_of(only)}; compare like with like"
             )
-    if differs := sorted(video for video, instances in by_video[0].items() if instances != by_video[1][video]):
+    if differs := [video for video, instances in by_video[0].items() if instances != by_video[1][video]]:
         raise InputError(
             f"{names[0]} and {names[1]} were evaluated against other instances in {len(differs)} videos:"
-            f" {_some(differs)}; evaluate both with the same annotations"
+            f" {some_of(differs)}; evaluate both with the same annotations"
         )
 
 
@@ -158,10 +213,6 @@ def _instances_by_video(truth: GroundTruth) -> dict[str, list]:
     for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):
         instances[truth.video_ids[video]].append((truth.labels[label], *segment))
     return {video: sorted(rows) for video, rows in instances.items()}
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def _blocks(sizes: np.ndarray) -> Iterator[np.ndarray]:
@@ -177,10 +228,10 @@ def _translate(index: np.ndarray, names: list[str], known: list[str], what: str,
     table = np.array([position.get(name, -1) for name in names], np.int64)
     translated = table[index]
     if translated.min(initial=0) < 0:
-        unknown = sorted({names[i] for i in np.unique(index[translated < 0])})
+        unknown = {names[i] for i in np.unique(index[translated < 0])}
         raise InputError(
             f"{where}: {len(unknown)} {what} name(s) that the ground truth ({len(known)} of them, such as"
-            f" {known[0]!r}) does not have: {_some(unknown)}; are these predictions of this dataset and subset?"
+            f" {known[0]!r}) does not have: {some_of(unknown)}; are these predictions of this dataset and subset?"
         )
     return translated
 
@@ -204,30 +255,3 @@ def _check_segments(what: str, segments: np.ndarray, video: np.ndarray, video_id
             f"{what} {segments[row].tolist()} in video {video_ids[video[row]]!r} (row {row}) ends before it starts;"
             " expected [start, end] in seconds"
         )
-
-
-class Matches(NamedTuple):
-    """N ranked detections and, at T thresholds, the one that finds each of G instances.
-
-    finder [T, G] int64: position in the ranking, -1 where the instance is missed.
-    """
-
-    ranking: Ranking
-    thresholds: np.ndarray
-    finder: np.ndarray
-
-    @property
-    def correct(self) -> np.ndarray:
-        """[T, N] bool: the detections that find an instance."""
-        correct = np.zeros((len(self.thresholds), len(self.ranking.row) + 1), bool)
-        np.put_along_axis(correct, self.finder, True, axis=1)  # -1 marks the spare last column
-        return correct[:, :-1]
-
-
-def find_matches(detections: Detections, ground_truth: GroundTruth, thresholds) -> Matches:
-    """Ranks and matches once for all thresholds."""
-    thresholds = np.asarray(thresholds, np.float64)
-    ranking = rank(detections, ground_truth)
-    pairs = find_pairs(ranking, ground_truth, thresholds.min())
-    num_instances = len(ground_truth.label)
-    return Matches(ranking, thresholds, np.stack([match(pairs, num_instances, value) for value in thresholds]))

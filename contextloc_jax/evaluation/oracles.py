@@ -1,16 +1,16 @@
-"""What proposals and detections could reach: AR@AN with its area, and mAP with oracle classes or boundaries."""
+"""What detections could reach: mAP with perfect classes, boundaries or scores."""
 
 import numpy as np
 
-from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.core.protocols import Protocol
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.average_precision import average, class_precision, mean_over_classes
-from contextloc_jax.evaluation.matching import Pairs, find_pairs, match, rank
+from contextloc_jax.evaluation.matching import find_pairs, match, rank
 from contextloc_jax.evaluation.recall import without_classes
 
 
 def oracles(
-    detections: Detections, ground_truth: GroundTruth, protocol: str, proposals: Detections | None = None
+    detections: Detections, ground_truth: GroundTruth, protocol: Protocol, proposals: Detections | None = None
 ) -> dict:
     """mAP as it is and with perfect answers: {name: {"mAP": {threshold: value}, "average_mAP": value}}.
 
@@ -23,7 +23,6 @@ def oracles(
       detections) meets with tIoU >= threshold: what perfect scores and classes could reach. Only with the default is
       it sure to be above the metric, since boundary regression can leave the proposals behind.
     """
-    thresholds = find_protocol(protocol).thresholds
     truth = without_classes(ground_truth)
     ranking = rank(detections, ground_truth)  # checks classes
     label_of_row = np.empty(len(ranking.row), np.int64)
@@ -35,24 +34,26 @@ def oracles(
     own = label[pairs.detection] == ground_truth.label[pairs.instance]
     columns = {"none": [], "best_class": [], "best_boundary": [], "best_of_proposals": []}
     offered = pairs if proposals is None else find_pairs(rank(without_classes(proposals), truth), truth, 0)
-    for threshold in thresholds:
-        finder = match(_select(pairs, own), len(ground_truth.label), threshold)
+    for threshold in protocol.thresholds:
+        finder = match(pairs.where(own), len(ground_truth.label), threshold)
         correct = np.zeros(len(label), bool)
         correct[finder[finder >= 0]] = True
         columns["none"].append(class_precision(label, correct, sizes))
         free = ~correct[pairs.detection] & (finder[pairs.instance] < 0)
-        fixed = match(_select(pairs, free), len(finder), threshold)
+        fixed = match(pairs.where(free), len(finder), threshold)
         columns["best_class"].append(_fixed_precision(label, correct, fixed, ground_truth.label, sizes))
-        fixed = match(_select(pairs, free & own), len(finder), 0)
+        fixed = match(pairs.where(free & own), len(finder), 0)
         columns["best_boundary"].append(_fixed_precision(label, correct, fixed, ground_truth.label, sizes))
         met = np.zeros(len(finder), bool)
         met[offered.instance[offered.tiou >= threshold]] = True
         met = np.bincount(ground_truth.label, met, minlength=len(sizes))
         columns["best_of_proposals"].append(np.divide(met, sizes, out=np.full(len(sizes), np.nan), where=sizes > 0))
     means = {name: mean_over_classes(np.stack(column, axis=1)) for name, column in columns.items()}
-    keys = [f"{threshold:g}" for threshold in thresholds]
     return {
-        name: {"mAP": dict(zip(keys, mean.tolist(), strict=True)), "average_mAP": float(average(mean, protocol))}
+        name: {
+            "mAP": dict(zip(protocol.keys, mean.tolist(), strict=True)),
+            "average_mAP": float(average(mean, protocol)),
+        }
         for name, mean in means.items()
     }
 
@@ -64,7 +65,3 @@ def _fixed_precision(label, correct, fixed, instance_label, sizes) -> np.ndarray
     label[fixed[found]] = instance_label[found]
     correct[fixed[found]] = True
     return class_precision(label, correct, sizes)
-
-
-def _select(pairs: Pairs, chosen: np.ndarray) -> Pairs:
-    return Pairs(*(column[chosen] for column in pairs))

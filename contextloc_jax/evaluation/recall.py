@@ -6,11 +6,9 @@ import numpy as np
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import Detections, GroundTruth
-from contextloc_jax.evaluation.matching import Ranking, find_pairs, rank
+from contextloc_jax.evaluation.matching import find_pairs, places, rank
 
 AR_THRESHOLDS = tuple(np.arange(50, 100, 5) / 100)  # ActivityNet's proposal task
-
-
 STEPS = 100  # points of the AR-AN curve
 
 
@@ -50,7 +48,7 @@ def average_recall(
         raise InputError("AR@AN: no proposal in a video with an instance; check that the files belong together")
     shares = np.arange(1, STEPS + 1) / STEPS * (wanted / kept.sum())
     retrieved = np.minimum((kept[:, None] * shares).astype(int), kept[:, None])
-    place = _place_in_video(ranking, size)
+    place = places(ranking.video)
     pairs = find_pairs(ranking, truth, thresholds.min())
     recall = np.zeros((len(thresholds), STEPS))
     for t, threshold in enumerate(thresholds):
@@ -66,11 +64,3 @@ def average_recall(
 def without_classes(columns):
     """Detections or GroundTruth with their classes forgotten."""
     return columns._replace(labels=["any"], label=np.zeros(len(columns.label), np.int64))
-
-
-def _place_in_video(ranking: Ranking, size: np.ndarray) -> np.ndarray:
-    """[N] 0 for the best-ranked of its video, 1 for the next, ..."""
-    order = np.argsort(ranking.video, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
-    return place

@@ -2,18 +2,18 @@
 
 Intervals: bootstrap over videos. Videos are drawn with replacement, as many as there are; a video drawn twice counts
 twice, at the same places of the ranking. Detections are matched once: matches stay inside a video. The middle 95 % of
-the draws, centerd on the measured value (repeated videos raise interpolated precision a little), would be too narrow
+the draws, centered on the measured value (repeated videos raise interpolated precision a little), would be too narrow
 where videos are few; they are widened as Student's interval is (Hesterberg 2015, "What Teachers Should Know About the
 Bootstrap": expanded percentile interval). Measured, they hold the mAP of endless videos in 89 % (2 videos) to 94 % (60)
 of the cases: interpolated AP of few videos is a little high on average.
 
 Test: if two runs are equally good, it does not matter which of them said what about a video. So the runs swap their
 detections in a random half of the videos, many times; p is the share of swaps whose difference of mAP is as large as
-the measured one. Swapped detections meet in one ranking; for that their scores are replaced by their rank within their
-run and class, which leaves AP as it is and makes scores of any two scales comparable.
+the measured one. Swapped detections meet in one ranking, by their rank within their run and class and not by their
+scores. That leaves AP as it is and makes scores of any two scales comparable.
 
-Both are about *which videos* were tested; what another training seed would change is not in them, so compare several
-seeds before calling a small difference progress.
+Both are about *which videos* were tested. What another training seed would change is not in them: compare several seeds
+before you call a small difference progress.
 """
 
 import functools
@@ -22,51 +22,44 @@ from statistics import NormalDist
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.protocols import find_protocol
-from contextloc_jax.core.structs import Detections, GroundTruth
+from contextloc_jax.core.protocols import Protocol
+from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.evaluation.average_precision import average
-from contextloc_jax.evaluation.matching import Matches, find_matches, rank
+from contextloc_jax.evaluation.matching import Matches, Ranking
 
 CELLS_AT_ONCE = 2**20  # bounds memory, and stays near the processor
 ROUNDING = 1e-9  # differences of mAP closer than this are equal
 
 
-def intervals(
-    detections: Detections,
-    ground_truth: GroundTruth,
-    protocol: str,
-    num_draws: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict:
+def intervals(matches: Matches, protocol: Protocol, num_draws: int = 1000, seed: int = 0, level: float = 0.95) -> dict:
     """Intervals of every mAP: {"mAP": {threshold: [low, high]}, "average_mAP": [low, high], "level", "num_draws",
-    "seed"}; the same arguments give the same numbers. InputErrors as of matching.rank."""
-    draws = _draws(ground_truth, num_draws, seed, level)
-    columns = _columns(resampled_mean_ap(detections, ground_truth, protocol, draws), protocol)
+    "seed"}; the same arguments give the same numbers. matches: at the protocol's thresholds."""
+    draws = _draws(matches.ground_truth, num_draws, seed, level)
+    columns = _columns(resampled_mean_ap(matches, draws), protocol)
     bounds = {key: _interval(column, level, draws.shape[1], (0, 1)) for key, column in columns.items()}
     whole = bounds.pop("average_mAP")
     return {"mAP": bounds, "average_mAP": whole, "level": level, "num_draws": num_draws, "seed": seed}
 
 
 def compare(
-    first: Detections,
-    second: Detections,
-    ground_truth: GroundTruth,
-    protocol: str,
+    first: Matches,
+    second: Matches,
+    protocol: Protocol,
     num_draws: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict:
-    """Second run minus first, on the same videos.
+    """Second run minus first; their matches are with one ground truth and at the protocol's thresholds.
 
-    {"protocol", "mAP": {threshold: entry}, "average_mAP": entry, "conclusion", "level", "num_draws", "seed"}, entry =
-    {"first", "second", "difference", "interval": [low, high], "p"}. p is two-sided and at least 1 / (num_draws + 1).
-    conclusion, of average_mAP: 'second is better' or 'first is better' where p is at most 1 - level and 0 outside the
-    interval, else 'no difference shown', or 'too few videos to tell' where no swaps could make p that small.
+    {"protocol": its name, "mAP": {threshold: entry}, "average_mAP": entry, "conclusion", "level", "num_draws", "seed"},
+    entry = {"first", "second", "difference", "interval": [low, high], "p"}. p is two-sided and at least
+    1 / (num_draws + 1). conclusion, of average_mAP: 'second is better' or 'first is better' where p is at most
+    1 - level and 0 outside the interval, else 'no difference shown', or 'too few videos to tell' where no swaps could
+    make p that small.
     """
-    draws = _draws(ground_truth, num_draws, seed, level)
-    runs = [_columns(resampled_mean_ap(run, ground_truth, protocol, draws), protocol) for run in (first, second)]
-    swapped = _columns(swapped_differences(first, second, ground_truth, protocol, num_draws, seed), protocol)
+    draws = _draws(first.ground_truth, num_draws, seed, level)
+    runs = [_columns(resampled_mean_ap(run, draws), protocol) for run in (first, second)]
+    swapped = _columns(swapped_differences(first, second, num_draws, seed), protocol)
     entries = {
         key: {
             "first": float(runs[0][key][0]),
@@ -79,7 +72,7 @@ def compare(
     }
     whole = entries.pop("average_mAP")
     return {
-        "protocol": protocol,
+        "protocol": protocol.name,
         "mAP": entries,
         "average_mAP": whole,
         "conclusion": _conclusion(whole, level, draws.shape[1]),
@@ -89,56 +82,64 @@ def compare(
     }
 
 
-def resampled_mean_ap(
-    detections: Detections, ground_truth: GroundTruth, protocol: str, draws: np.ndarray
-) -> np.ndarray:
-    """mAP [B, T] at the protocol's thresholds when video v counts draws[b, v] times: draws [B, V] int.
+def resampled_mean_ap(matches: Matches, draws: np.ndarray) -> np.ndarray:
+    """mAP [B, T] at the matches' thresholds when video v counts draws[b, v] times: draws [B, V] int.
 
     Means are over the classes with an instance in the drawn videos; NaN where none has. All ones give the metric.
     """
-    matches = find_matches(detections, ground_truth, find_protocol(protocol).thresholds)
+    truth = matches.ground_truth
     counts = np.ascontiguousarray(draws.T, np.int32)  # [V, B]: what follows runs along draws
     total = np.zeros((len(matches.thresholds), len(draws)))
     num_classes = np.zeros(len(draws))
-    for label in np.unique(ground_truth.label):
-        instances = np.flatnonzero(ground_truth.label == label)
-        num_instances = counts[ground_truth.video[instances]].sum(axis=0)
+    for label in np.unique(truth.label):
+        instances = np.flatnonzero(truth.label == label)
+        num_instances = counts[truth.video[instances]].sum(axis=0)
         precision = _drawn_precision(matches, int(label), matches.finder[:, instances], counts)
         total += precision / np.maximum(num_instances, 1)
         num_classes += num_instances > 0
     return np.divide(total, num_classes, out=np.full(total.shape, np.nan), where=num_classes > 0).T
 
 
-def swapped_differences(
-    first: Detections, second: Detections, ground_truth: GroundTruth, protocol: str, num_draws: int, seed: int
-) -> np.ndarray:
+def swapped_differences(first: Matches, second: Matches, num_draws: int, seed: int) -> np.ndarray:
     """Second minus first, mAP [1 + num_draws, T], after the runs swapped random videos; row 0 is without a swap.
 
     Each run has its own copy of every video; an exchange counts one run's copies of some videos and the other's of the
     rest.
     """
-    num_videos = len(ground_truth.video_ids)
-    # Equal ranks of two runs follow the order of videos, so that neither run comes first.
-    names = [f"{v:09d} {run}" for run in (0, 1) for v in range(num_videos)]
-    runs = [_scored_by_rank(run, ground_truth) for run in (first, second)]
-    found = Detections(
-        names,
-        ground_truth.labels,
-        np.concatenate([run.video + num_videos * i for i, run in enumerate(runs)]),
-        *(np.concatenate([run[column] for run in runs]) for column in range(3, 6)),
-    )
-    truth = ground_truth._replace(
-        video_ids=names,
-        duration_seconds=np.tile(ground_truth.duration_seconds, 2),
-        video=np.concatenate([ground_truth.video, ground_truth.video + num_videos]),
-        label=np.tile(ground_truth.label, 2),
-        segments=np.tile(ground_truth.segments, (2, 1)),
-    )
+    num_videos = len(first.ground_truth.video_ids)
     kept = np.random.RandomState(seed).randint(2, size=(1 + num_draws, num_videos))
     kept[0] = 1
     mine, theirs = np.concatenate([kept, 1 - kept], axis=1), np.concatenate([1 - kept, kept], axis=1)
-    mean_ap = resampled_mean_ap(found, truth, protocol, np.concatenate([mine, theirs]))
+    mean_ap = resampled_mean_ap(_side_by_side(first, second), np.concatenate([mine, theirs]))
     return mean_ap[len(kept) :] - mean_ap[: len(kept)]
+
+
+def _side_by_side(first: Matches, second: Matches) -> Matches:
+    """Both runs as one, with a copy of every video (and its instances) for each: 0 .. V - 1 and V .. 2 V - 1.
+
+    One ranking by class and by rank within the run and class. Equal ranks follow the order of videos, so that neither
+    run comes first. Matches stay inside a video and within a class a run keeps its order, so they stay as they are.
+    """
+    truth, num_videos = first.ground_truth, len(first.ground_truth.video_ids)
+    rankings = (first.ranking, second.ranking)
+    row, video, label, segments = (np.concatenate(columns) for columns in list(zip(*rankings, strict=True))[:4])
+    place = np.concatenate([np.arange(len(r.row)) - r.class_start[r.label] for r in rankings])
+    run = np.repeat([0, 1], [len(r.row) for r in rankings])
+    order = np.lexsort((run, video, place, label))
+    class_start = first.ranking.class_start + second.ranking.class_start
+    copy = video + num_videos * run
+    ranking = Ranking(row[order], copy[order], label[order], segments[order], -place[order].astype(float), class_start)
+    position = np.full(len(order) + 1, -1)  # the last, at -1: an instance that nobody finds stays so
+    position[order] = np.arange(len(order))
+    seconds = np.where(second.finder < 0, -1, second.finder + len(first.ranking.row))
+    both = truth._replace(
+        video_ids=[f"{run}: {name}" for run in ("first", "second") for name in truth.video_ids],
+        duration_seconds=np.tile(truth.duration_seconds, 2),
+        video=np.concatenate([truth.video, truth.video + num_videos]),
+        label=np.tile(truth.label, 2),
+        segments=np.tile(truth.segments, (2, 1)),
+    )
+    return Matches(ranking, both, first.thresholds, position[np.concatenate([first.finder, seconds], axis=1)])
 
 
 def _drawn_precision(matches: Matches, label: int, finder: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -175,18 +176,9 @@ def _draws(ground_truth: GroundTruth, num_draws: int, seed: int, level: float) -
     return np.concatenate([np.ones((1, num_videos), np.int64), counts])
 
 
-def _columns(mean_ap: np.ndarray, protocol: str) -> dict[str, np.ndarray]:
+def _columns(mean_ap: np.ndarray, protocol: Protocol) -> dict[str, np.ndarray]:
     """{threshold, then "average_mAP": [B]} of mAP [B, T]."""
-    keys = [f"{threshold:g}" for threshold in find_protocol(protocol).thresholds]
-    return dict(zip(keys, mean_ap.T, strict=True)) | {"average_mAP": average(mean_ap, protocol)}
-
-
-def _scored_by_rank(detections: Detections, ground_truth: GroundTruth) -> Detections:
-    """In the ground truth's videos and classes; scores 0, -1, -2, ... within every class."""
-    ranking = rank(detections, ground_truth)
-    place = np.arange(len(ranking.row)) - ranking.class_start[ranking.label]
-    names = ground_truth.video_ids, ground_truth.labels
-    return Detections(*names, ranking.video, ranking.label, ranking.segments, -place.astype(np.float64))
+    return dict(zip(protocol.keys, mean_ap.T, strict=True)) | {"average_mAP": average(mean_ap, protocol)}
 
 
 def _interval(column: np.ndarray, level: float, num_videos: int, bounds: tuple[float, float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Detections as ActivityNet JSON and as CSV, both read and written; scores of proposals as scores.npz.
+"""Detections as ActivityNet JSON and as CSV, both read and written.
 
 ActivityNet:  {"version": ..., "results": {video id: [{"label": "Archery", "segment": [1.5, 20.0], "score": 0.8}]},
                "external_data": {}}
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.errors import InputError, excerpt
 from contextloc_jax.core.files import read_json, read_text, write_whole
 from contextloc_jax.core.structs import Detections
 
@@ -52,7 +52,7 @@ def write_activitynet(path: str | os.PathLike, detections: Detections, version: 
     ]
     results = ",\n".join(lines)
     text = f'{{"version": {json.dumps(version)}, "results": {{\n{results}\n}}, "external_data": {{}}}}\n'
-    write_whole(path, text.encode())
+    write_whole(path, text)
 
 
 def read_activitynet(path: str | os.PathLike) -> Detections:
@@ -81,7 +81,7 @@ def write_csv(path: str | os.PathLike, detections: Detections) -> None:
     for name, rows in zip(detections.video_ids, _rows_by_video(detections), strict=True):
         entries = [_entry(detections, row) for row in rows]
         writer.writerows((name, entry["label"], *entry["segment"], entry["score"]) for entry in entries)
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, text.getvalue())
 
 
 def read_csv(path: str | os.PathLike) -> Detections:
@@ -124,7 +124,7 @@ def _entry(detections: Detections, row: int) -> dict:
 def _video_columns(where: str, rows: object) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Labels, segments [N, 2] and scores [N] of one video."""
     if not isinstance(rows, list):
-        raise InputError(f"{where}: found {rows!r:.60}, expected a list of {{'label', 'segment', 'score'}}")
+        raise InputError(f"{where}: found {excerpt(rows)}, expected a list of {{'label', 'segment', 'score'}}")
     if not rows:
         return [], np.zeros((0, 2)), np.zeros(0)
     try:
@@ -148,7 +148,7 @@ def _first_fault(rows: list) -> str:
         try:
             _label(row["label"])
             if not isinstance(row["segment"], list):
-                raise ValueError(f"segment {row['segment']!r:.60} is not two finite numbers")
+                raise ValueError(f"segment {excerpt(row['segment'])} is not two finite numbers")
             _check_row([_number(value) for value in row["segment"]], _number(row["score"]))
         except KeyError as error:
             return f"row {number}: {error} is missing; expected {{'label', 'segment': [start, end], 'score'}}"
@@ -161,7 +161,7 @@ def _number(value: object) -> float:
     """A number of JSON, also one that is written as a string."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         return float(value)
-    raise ValueError(f"{value!r:.60} is no number")
+    raise ValueError(f"{excerpt(value)} is no number")
 
 
 def _label(label: object) -> str:
@@ -170,7 +170,7 @@ def _label(label: object) -> str:
         return label
     if isinstance(label, int) and not isinstance(label, bool):
         return str(label)
-    raise ValueError(f"label {label!r:.60} is no name of a class")
+    raise ValueError(f"label {excerpt(label)} is no name of a class")
 
 
 def _check_row(segment: list[float], score: float) -> None:

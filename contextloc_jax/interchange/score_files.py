@@ -1,10 +1,12 @@
-"""Scores of proposals as scores.npz."""
+"""scores.npz: scores of proposals with what they were evaluated against, and ground_truth.npz: the latter alone.
+
+The same content gives the same bytes.
+"""
 
 import io
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +20,7 @@ def save_scores(
 ) -> None:
     """Writes the scores of all proposals, and what they were evaluated against, so that runs can be fused later.
 
-    The same scores give the same bytes.
+    InputError: scores that are not finite or not well formed, a file that cannot be written.
     """
     check_scores(scores, None)
     arrays = {
@@ -28,11 +30,12 @@ def save_scores(
     }
     for field in ("proposals", "activity", "completeness", "regression"):
         arrays[field] = np.concatenate([getattr(video, field) for video in scores])
-    if ground_truth is not None:
-        arrays |= {f"ground_truth.{field}": np.asarray(values) for field, values in ground_truth._asdict().items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_whole(path, buffer.getvalue())
+    _save_arrays(path, arrays | (_ground_truth_arrays(ground_truth) if ground_truth else {}))
+
+
+def save_ground_truth(path: str | os.PathLike, ground_truth: GroundTruth) -> None:
+    """Writes what detections were evaluated against, as in scores.npz but without scores."""
+    _save_arrays(path, _ground_truth_arrays(ground_truth))
 
 
 def load_scores(path: str | os.PathLike) -> list[VideoScores]:
@@ -53,12 +56,22 @@ def load_scores(path: str | os.PathLike) -> list[VideoScores]:
 
 
 def load_ground_truth(path: str | os.PathLike) -> GroundTruth | None:
-    """The ground truth beside the scores in a scores.npz, None where it has none. InputError as `load_scores`."""
+    """What `save_scores` or `save_ground_truth` wrote, None where the file has none. InputError as `load_scores`."""
     arrays = _load_arrays(path, [f"ground_truth.{field}" for field in GroundTruth._fields])
     if arrays is None:
         return None
     truth = GroundTruth(*arrays)
     return truth._replace(video_ids=truth.video_ids.tolist(), labels=truth.labels.tolist())
+
+
+def _ground_truth_arrays(ground_truth: GroundTruth) -> dict[str, np.ndarray]:
+    return {f"ground_truth.{field}": np.asarray(values) for field, values in ground_truth._asdict().items()}
+
+
+def _save_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_whole(path, buffer.getbuffer())
 
 
 def _load_arrays(path: str | os.PathLike, names: Iterable[str]) -> list[np.ndarray] | None:
@@ -70,10 +83,3 @@ def _load_arrays(path: str | os.PathLike, names: Iterable[str]) -> list[np.ndarr
         raise InputError(f"{path}: there is no such file; evaluate the run first") from None
     except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise InputError(f"{path}: cannot be read as scores ({error}); evaluate again") from None
-
-
-def save_ground_truth(path: Path, truth: GroundTruth) -> None:
-    """As in scores.npz, without the scores; detection_files.load_ground_truth reads both."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **{f"ground_truth.{name}": np.asarray(values) for name, values in truth._asdict().items()})
-    write_whole(path, buffer.getvalue())

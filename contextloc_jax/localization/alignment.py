@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from input_pipeline.videos.records import VideoRecord
+EXTENSION = 0.5  # of the proposal's duration, on each side: the published rule, no setting
 
-EXTENSION = 0.5  # of the proposal's duration, on each side
+Align = Callable[[np.ndarray, int, int], np.ndarray]
+"""(ticks [N, 4] in frames, num_frames, num_snippets) of a video -> first and last snippet [N, 3, 2] int32."""
 
 
 def training_ticks(segments: np.ndarray, num_frames: int) -> np.ndarray:
@@ -39,9 +40,17 @@ def test_ticks(proposals: np.ndarray, num_frames: int) -> np.ndarray:
 test_ticks.__test__ = False  # not a test, though pytest would collect the name where it is imported
 
 
-def segment_snippets(
-    ticks: np.ndarray, num_snippets: int, snippet_stride: int = 8, snippet_length: int = 64
-) -> np.ndarray:
+def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
+    """Snippet t covers frames [stride t, stride t + length): `segment_snippets`."""
+    return lambda ticks, num_frames, num_snippets: segment_snippets(ticks, num_snippets, snippet_stride, snippet_length)
+
+
+def align_by_bins() -> Align:
+    """The features are rescaled to num_snippets bins over the whole video: `binned_snippets`."""
+    return binned_snippets
+
+
+def segment_snippets(ticks: np.ndarray, num_snippets: int, snippet_stride: int, snippet_length: int) -> np.ndarray:
     """First and last snippet of the three segments: [N, 4] frames -> [N, 3, 2] int32 (golden "pooling": units).
 
     Snippet t covers frames [stride t, stride t + length). The segment is first..last inclusive where first < last,
@@ -54,7 +63,7 @@ def segment_snippets(
     return _first_and_last(first, last, num_snippets)
 
 
-def binned_snippets(ticks: np.ndarray, num_frames: int, num_bins: int = 100) -> np.ndarray:
+def binned_snippets(ticks: np.ndarray, num_frames: int, num_bins: int) -> np.ndarray:
     """First and last bin of the three segments, of features rescaled to `num_bins` over the whole video.
 
     [N, 4] frames -> [N, 3, 2] int32 (golden "pgcn": anet_units, ActivityNet). Read as in `segment_snippets`, except
@@ -68,7 +77,7 @@ def binned_snippets(ticks: np.ndarray, num_frames: int, num_bins: int = 100) -> 
     return bins
 
 
-def rescale(features: np.ndarray, num_bins: int = 100) -> np.ndarray:
+def rescale(features: np.ndarray, num_bins: int) -> np.ndarray:
     """[T, D] -> [num_bins, D] over the same time: linear between snippet centers, the nearest snippet outside them.
 
     Features of num_bins snippets come back as they are; others in their own dtype, float16 summed in float32.
@@ -96,19 +105,3 @@ def _first_and_last(first: np.ndarray, last: np.ndarray, num_snippets: int) -> n
 
 def _ceil_divide(numerator: np.ndarray, denominator: int) -> np.ndarray:
     return -(-numerator // denominator)
-
-
-Align = Callable[[np.ndarray, VideoRecord, int], np.ndarray]
-
-
-"""(ticks [N, 4], record, number of snippets) -> first and last snippet [N, 3, 2]."""
-
-
-def align_by_stride(snippet_stride: int, snippet_length: int) -> Align:
-    """Snippet t covers frames [stride t, stride t + length): golden pooling units."""
-    return lambda ticks, record, num_snippets: segment_snippets(ticks, num_snippets, snippet_stride, snippet_length)
-
-
-def align_by_bins() -> Align:
-    """Features are rescaled to as many bins as there are snippets: golden anet_units."""
-    return lambda ticks, record, num_snippets: binned_snippets(ticks, record.num_frames, num_snippets)

@@ -1,6 +1,6 @@
 """Video-level class scores: which classes a video shows at all, as a classifier or the annotations say.
 
-`detections.detect` multiplies the scores of a video's proposals by them. Forms of file:
+`decode.detect` multiplies the scores of a video's proposals by them. Forms of file:
 .json  {video id: {label: score}}, or ActivityNet's classification results
        {"results": {video id: [{"label": ..., "score": ...}]}}; a label that a video does not list has 0. Also
        {"class": [labels], "results": {video id: [a score for each of them]}}. Ids may lack ActivityNet's "v_".
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.errors import InputError, excerpt, some_of
 from contextloc_jax.core.files import read_json
 from contextloc_jax.core.protocols import ORACLE
 from contextloc_jax.core.structs import GroundTruth
@@ -50,9 +50,10 @@ UCF101_COLUMNS = {  # of THUMOS14's classes, counted from 0
 def find_class_scores(
     source: str, video_ids: Sequence[str], labels: Sequence[str], ground_truth: GroundTruth | None = None
 ) -> dict[str, np.ndarray] | None:
-    """What detection.class_scores means: '' no scores (None), 'oracle' the annotated classes, else a file of them.
+    """{video id: scores [K]} that detection.class_scores means: '' none at all (None), 'oracle' the annotated classes,
+    else a file.
 
-    InputErrors as of `read_class_scores`; also 'oracle' where there is no ground truth.
+    InputErrors as of `read_class_scores`; also 'oracle' where a video is not in the ground truth.
     """
     if not source:
         return None
@@ -60,7 +61,13 @@ def find_class_scores(
         return read_class_scores(source, video_ids, labels)
     if ground_truth is None:
         check_not_oracle(source)
-    return oracle_class_scores(ground_truth)
+    scores = oracle_class_scores(ground_truth)
+    if missing := set(video_ids) - scores.keys():
+        raise InputError(
+            f"{len(missing)} videos have no video-level class scores of the oracle: {some_of(missing)};"
+            " expected annotated videos"
+        )
+    return scores
 
 
 def check_class_scores_file(source: str) -> None:
@@ -137,7 +144,7 @@ def _by_label(path, video_id: str, scores: object, classes: list | None) -> dict
             pairs = [(row["label"], row["score"]) for row in scores]
         return {str(label): float(score) for label, score in pairs}
     except (TypeError, KeyError, ValueError, OverflowError):
-        raise InputError(f"{where}: found {scores!r:.60}, expected {{label: score}}") from None
+        raise InputError(f"{where}: found {excerpt(scores)}, expected {{label: score}}") from None
 
 
 def _read_array(path, video_ids: list[str], labels: list[str]) -> dict[str, np.ndarray]:

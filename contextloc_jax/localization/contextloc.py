@@ -1,24 +1,41 @@
 """ContextLoc = L-Net + G-Net + P-Net + heads (paper section 3; formulas: docs/paper_to_code.md)."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from contextloc_jax.core.structs import Batch, Scores
-from contextloc_jax.localization.context_nets import ContextProjection, Retrieved, retrieve_all
+from contextloc_jax.localization.g_net import GNet
 from contextloc_jax.localization.initializers import head_kernel
+from contextloc_jax.localization.l_net import LNet
 from contextloc_jax.localization.layers import Linear, dropout
 from contextloc_jax.localization.normalization import BatchNorm, Moments, moments
-from contextloc_jax.localization.proposal_nets import PGCN, NonLocal, no_relations
+from contextloc_jax.localization.proposal_nets import PROPOSAL_NETS
+from contextloc_jax.localization.retrieval import Retrieved
+from contextloc_jax.localization.retrieval_forms import retrieve_videos
 
-PROPOSAL_NETS = ("pgcn", "nonlocal", "none")
 ACTION = 1  # position of the action segment among (start, action, end)
+
+
+class Graph(NamedTuple):
+    """What the model reads of a batch beside its features: fields of the same names in Batch."""
+
+    node_count: jax.Array
+    first_hop: jax.Array
+    second_hop: jax.Array
+
+
+def graph_of(batch: Batch) -> Graph:
+    return Graph(batch.node_count, batch.first_hop, batch.second_hop)
 
 
 class ContextLoc(nn.Module):
     """The model; every ablation is one field. With neither L-Net nor G-Net a segment's feature is y itself (P-GCN).
 
-    Fields:
+    Fields (values and units: config.model of configs/default.py):
       num_classes: K, without background.
       context_width, graph_width: outputs of L/G-Net, hidden width of the P-Net.
       local_context: L-Net reads context; off, y alone is projected.
@@ -26,100 +43,91 @@ class ContextLoc(nn.Module):
       adaptation: G-Net adapts g to each proposal; off, g itself is projected.
       boundary_segments: the start and end segments are part of the completeness feature.
       batch_norm: BatchNorm before the P-Net.
-      proposal_net: 'pgcn', 'nonlocal' or 'none'.
+      proposal_net: a name of PROPOSAL_NETS.
       gcn_dropout, head_dropout: dropout after the first graph layer and before the activity head.
       dtype: what matrix products read ('float32' or 'bfloat16'); sums and statistics are float32.
+      retrieval: which form of the same retrieval runs (retrieval_forms.py).
       norm_axis: mesh axis over which BatchNorm statistics are taken; None: per replica.
     """
 
     num_classes: int
-    context_width: int = 512
-    graph_width: int = 512
-    local_context: bool = True
-    global_context: bool = True
-    adaptation: bool = True
-    boundary_segments: bool = True
-    batch_norm: bool = True
-    proposal_net: str = "pgcn"
-    gcn_dropout: float = 0.0
-    head_dropout: float = 0.8
-    dtype: str = "float32"
+    context_width: int
+    graph_width: int
+    local_context: bool
+    global_context: bool
+    adaptation: bool
+    boundary_segments: bool
+    batch_norm: bool
+    proposal_net: str
+    gcn_dropout: float
+    head_dropout: float
+    dtype: str
+    retrieval: str
     norm_axis: str | None = None
 
     def setup(self):
         def head(width):
             return Linear(width, head_kernel, nn.initializers.zeros, self.dtype)
 
+        def proposal_net():
+            return PROPOSAL_NETS[self.proposal_net](self.graph_width, self.gcn_dropout, self.dtype)
+
         if self.local_context or self.global_context:
-            self.l_net = ContextProjection(self.context_width, self.dtype)
+            self.l_net = LNet(self.context_width, self.local_context, self.dtype)
         if self.global_context:
-            self.g_net = ContextProjection(self.context_width, self.dtype)
+            self.g_net = GNet(self.context_width, self.adaptation, self.dtype)
         if self.batch_norm:
             self.activity_norm, self.completeness_norm = BatchNorm(), BatchNorm()
-        match self.proposal_net:
-            case "pgcn":
-                self.activity_graph = PGCN(self.graph_width, self.gcn_dropout, self.dtype)
-                self.completeness_graph = PGCN(self.graph_width, self.gcn_dropout, self.dtype)
-            case "nonlocal":
-                self.activity_graph = NonLocal(self.graph_width, self.dtype)
-                self.completeness_graph = NonLocal(self.graph_width, self.dtype)
-            case "none":
-                self.activity_graph = self.completeness_graph = no_relations
-            case _:
-                raise ValueError(f"proposal_net {self.proposal_net!r} is not one of {PROPOSAL_NETS}")
+        self.activity_graph, self.completeness_graph = proposal_net(), proposal_net()
         self.activity_head = head(self.num_classes + 1)
         self.completeness_head = head(self.num_classes)
         self.regression_head = head(2 * self.num_classes)
 
     def __call__(self, batch: Batch, train: bool = False, dropout_keys: jax.Array | None = None) -> Scores:
         """Scores of every center of a padded batch; dropout_keys [V] in training, None for no dropout."""
-        # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
-        with jax.default_matmul_precision("highest"):
-            return self.score(batch, train, dropout_keys)
-
-    def score(self, batch: Batch, train: bool, dropout_keys: jax.Array | None) -> Scores:
-        segment_features = self.segment_features(batch)
-        activity, completeness = self.branch_features(segment_features, batch.node_count, train)
-        keys = [None] * 3
-        if dropout_keys is not None:
-            keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(dropout_keys)
-
-        graph = (batch.first_hop, batch.second_hop, batch.node_count > 0)
-        activity = self.activity_graph(activity, *graph, keys[0])
-        completeness = self.completeness_graph(completeness, *graph, keys[1])
-        regression = self.regression_head(completeness)
-        return Scores(
-            activity=self.activity_head(dropout(activity, self.head_dropout, keys[2])),
-            completeness=self.completeness_head(completeness),
-            regression=regression.reshape(*regression.shape[:-1], self.num_classes, 2),
-        )
-
-    def segment_features(self, batch: Batch) -> jax.Array:
-        """z of the start, action and end segment of every node: [V, M, 3, F], or [V, M, 1, F] without boundaries."""
-        videos, nodes = batch.node_count.shape
-        found = self.retrieve(batch).features
-        parts = []
-        if self.local_context or self.global_context:
-            parts.append(self.l_net(found.query, found.local if self.local_context else None))
-        if self.global_context:
-            video = self.g_net(found.video[:, None], found.adapted if self.adaptation else None)
-            parts.append(jnp.broadcast_to(video, parts[0].shape))
-        feature = jnp.concatenate(parts, axis=-1) if parts else found.query
-        return feature.reshape(videos, nodes, -1, feature.shape[-1])
+        return self.score(self.retrieve(batch), graph_of(batch), train, dropout_keys)
 
     @nn.nowrap
-    def retrieve(self, batch: Batch) -> Batch:
-        """The batch with what L-Net and G-Net retrieve of its features in their place; it needs no parameters, so
-        that it can be done ahead of a step. A batch of which this is done already is returned as it is."""
-        if isinstance(batch.features, Retrieved):
-            return batch
+    def retrieve(self, batch: Batch) -> Retrieved:
+        """What the segments of a batch retrieve from its features. It needs no parameters, so that training can do it
+        for the next batch during a step."""
         segments = batch.segments if self.boundary_segments else batch.segments[:, :, ACTION : ACTION + 1]
-        segments = segments.reshape(len(segments), -1, 2)
-        features = jax.lax.stop_gradient(batch.features)
+        videos = jax.lax.stop_gradient(batch.features), batch.num_snippets, segments.reshape(len(segments), -1, 2)
         with jax.default_matmul_precision("highest"):
-            return batch._replace(features=retrieve_all(features, batch.num_snippets, segments, self.dtype))
+            return retrieve_videos(videos, self.dtype, self.retrieval)
 
-    def branch_features(self, segment_features: jax.Array, node_count: jax.Array, train: bool):
+    def score(self, retrieved: Retrieved, graph: Graph, train: bool, dropout_keys: jax.Array | None) -> Scores:
+        """Scores of every center, from what the segments retrieved."""
+        # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
+        with jax.default_matmul_precision("highest"):
+            segment_features = self.segment_features(retrieved, graph)
+            activity, completeness = self.branch_features(segment_features, graph.node_count, train)
+            keys = [None] * 3
+            if dropout_keys is not None:
+                keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(dropout_keys)
+            relations = graph.first_hop, graph.second_hop, graph.node_count > 0
+            activity = self.activity_graph(activity, *relations, keys[0])
+            completeness = self.completeness_graph(completeness, *relations, keys[1])
+            regression = self.regression_head(completeness)
+            return Scores(
+                activity=self.activity_head(dropout(activity, self.head_dropout, keys[2])),
+                completeness=self.completeness_head(completeness),
+                regression=regression.reshape(*regression.shape[:-1], self.num_classes, 2),
+            )
+
+    def segment_features(self, retrieved: Retrieved, graph: Graph) -> jax.Array:
+        """z of the start, action and end segment of every node: [V, M, 3, F], or [V, M, 1, F] without boundaries."""
+        parts = []
+        if self.local_context or self.global_context:
+            parts.append(self.l_net(retrieved))
+        if self.global_context:
+            parts.append(self.g_net(retrieved))
+        feature = jnp.concatenate(parts, axis=-1) if parts else retrieved.query
+        return feature.reshape(*graph.node_count.shape, -1, feature.shape[-1])
+
+    def branch_features(
+        self, segment_features: jax.Array, node_count: jax.Array, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
         """The activity feature A [V, M, F] and the completeness feature C [V, M, S F], normalized."""
         position = ACTION if self.boundary_segments else 0
         activity = segment_features[:, :, position]
@@ -127,10 +135,27 @@ class ContextLoc(nn.Module):
         if not self.batch_norm:
             return activity, completeness
         # A is one of the segments of C, so one set of moments serves both.
-        batch = moments(segment_features, node_count, self.norm_axis) if train else None
-        batch_a = batch and Moments(batch.count, batch.mean[position], batch.variance[position])
-        batch_c = batch and Moments(batch.count, batch.mean.reshape(-1), batch.variance.reshape(-1))
-        return (
-            self.activity_norm(activity, batch_a),
-            self.completeness_norm(completeness, batch_c),
-        )
+        found = moments(segment_features, node_count, self.norm_axis) if train else None
+        of_a = found and Moments(found.count, found.mean[position], found.variance[position])
+        of_c = found and Moments(found.count, found.mean.reshape(-1), found.variance.reshape(-1))
+        return self.activity_norm(activity, of_a), self.completeness_norm(completeness, of_c)
+
+
+def smallest_batch(feature_width: int) -> Batch:
+    """One video of one snippet and one proposal: the shapes of a model's variables depend on no more of a batch."""
+    return Batch(
+        features=np.zeros((1, 1, feature_width), np.float32),
+        num_snippets=np.ones(1, np.int32),
+        segments=np.zeros((1, 1, 3, 2), np.int32),
+        node_count=np.ones((1, 1), np.float32),
+        first_hop=np.zeros((1, 1, 5), np.int32),
+        second_hop=np.zeros((1, 1, 5), np.int32),
+        center_mask=np.ones((1, 1), bool),
+        example_key=np.zeros(1, np.uint32),
+        targets=None,
+    )
+
+
+def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
+    """Shapes of the model's params and batch_stats for snippet features of this width; computes nothing."""
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), smallest_batch(feature_width)))

@@ -1,65 +1,91 @@
-"""From scores of proposals to detections: fuse streams, best pairs, NMS, boundary regression, in the authors' order.
+"""From scores of proposals to detections: best pairs, NMS, boundary regression, in the authors' order.
 
 Everything happens in fractions of the video, and scores keep the precision they come in (float32 from the model,
 float64 once fused), because that is what the authors' code does (golden nms.npz); seconds appear at the very end.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.protocols import Protocol
+from contextloc_jax.core.ranges import Range, above, at_least, between, check_ranges, one_of
 from contextloc_jax.core.structs import Detections, GroundTruth, VideoScores, check_scores
 from contextloc_jax.core.suppression import nms as hard_nms
 from contextloc_jax.core.suppression import soft_nms
-from contextloc_jax.localization.class_scores import find_class_scores
+from contextloc_jax.localization.class_scores import check_class_scores_file, find_class_scores
 
-NMS_METHODS = ("hard", "linear", "gaussian", "none")
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """How scores become detections, and under which protocol they are measured; values as config.detection's.
+
+    top_k: (proposal, class) pairs kept a video. nms: 'hard', 'linear' or 'gaussian' (Soft-NMS, which lowers scores), or
+    'none'; nms_tiou: above it a detection is suppressed (unused by 'gaussian'); sigma: of 'gaussian'.
+    class_scores: see class_scores.py; '' for none. class_top_k: classes kept a video, the best of class_scores (equal
+    scores: the earlier class); 0 for all.
+
+    InputError, where they are made: a value outside RANGES, class_scores that are no such file.
+    """
+
+    protocol: Protocol
+    top_k: int
+    nms_tiou: float
+    nms: str
+    class_scores: str
+    class_top_k: int
+    sigma: float = 0.5  # Soft-NMS's own (Bodla et al., ICCV 2017)
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "top_k": at_least(1),
+        "nms_tiou": between(0, 1),
+        "nms": one_of("hard", "linear", "gaussian", "none"),
+        "class_top_k": at_least(0),
+        "sigma": above(0),
+    }
+
+    def __post_init__(self):
+        check_ranges("detection.", vars(self), self.RANGES)
+        check_class_scores_file(self.class_scores)
 
 
 def detect(
     scores: Sequence[VideoScores],
     labels: Sequence[str],
-    top_k: int = 2000,
-    nms_tiou: float = 0.35,
-    nms: str = "hard",
-    *,
-    sigma: float = 0.5,
-    regression: bool = True,
-    class_scores: Mapping[str, np.ndarray] | None = None,
-    class_top_k: int | None = None,
+    settings: DetectionSettings,
+    ground_truth: GroundTruth | None = None,
 ) -> Detections:
     """Detections in seconds: rows by video, class and decreasing score.
 
-    score(class) = softmax(activity)[class] * exp(completeness[class]); the `top_k` best (proposal, class) pairs of
-    a video; NMS per video and class; then regression of what is left (golden rule: segments change, scores do not).
+    score(class) = softmax(activity)[class] * exp(completeness[class]), times the video-level class score where the
+    settings name a source of them (a class with 0 is dropped); the `top_k` best (proposal, class) pairs of a video; NMS
+    per video and class; then regression of what is left (golden rule: segments change, scores do not).
     Equal scores at the cut: the earlier proposal, then the earlier class, is kept.
 
-    Args:
-      labels: K class names, in the order of the score columns.
-      nms: 'hard', 'linear' or 'gaussian' (Soft-NMS, which lowers scores), or 'none'. sigma is the gaussian's.
-      class_scores: {video id: [K] video-level scores >= 0} that multiply score(class); a class with 0 is dropped.
-        THUMOS14's model needs none; ActivityNet's settings are top_k=100, nms_tiou=0.4 and these scores.
-      class_top_k: keep only the best classes of `class_scores` in each video (equal scores: the earlier class).
-
+    labels: K class names, in the order of the score columns. ground_truth: only class_scores='oracle' looks at it.
     InputError: scores that are not finite, proposals reversed or outside [0, 1], another number of classes, a video
-    twice or without class scores, a setting outside its range.
+    twice or without class scores, a file of class scores that cannot be read.
     """
-    _check_settings(len(labels), top_k, nms_tiou, nms, sigma)
+    if not len(labels):
+        raise InputError("detect: no class names; expected one for every score column")
     check_scores(scores, len(labels))
-    pairs = [_best_pairs(video, top_k, _class_weights(video, class_scores, class_top_k)) for video in scores]
+    video_ids = [video.video_id for video in scores]
+    class_scores = find_class_scores(settings.class_scores, video_ids, labels, ground_truth)
+    pairs = [_best_pairs(v, settings.top_k, _class_weights(v, class_scores, settings.class_top_k)) for v in scores]
     counts = [len(pair_scores) for _, _, pair_scores in pairs]
     video = np.repeat(np.arange(len(scores)), counts)
     label = _concatenate([label for _, label, _ in pairs], (0,), np.int64)
     pair_scores = _concatenate([pair_scores for _, _, pair_scores in pairs], (0,), np.float64)
     segments = _concatenate([v.proposals[p] for v, (p, _, _) in zip(scores, pairs, strict=True)], (0, 2), np.float64)
     shifts = _concatenate([v.regression[p, c] for v, (p, c, _) in zip(scores, pairs, strict=True)], (0, 2), np.float64)
-    kept, pair_scores = _suppress(segments, pair_scores, video * len(labels) + label, nms, nms_tiou, sigma)
-    segments = regress(segments[kept], shifts[kept]) if regression else segments[kept]
+    kept, pair_scores = _suppress(segments, pair_scores, video * len(labels) + label, settings)
+    segments = regress(segments[kept], shifts[kept])
     duration = np.array([video.duration_seconds for video in scores], np.float64)
     return Detections(
-        video_ids=[video.video_id for video in scores],
+        video_ids=video_ids,
         labels=list(labels),
         video=video[kept],
         label=label[kept],
@@ -110,49 +136,31 @@ def _best_pairs(
 
 
 def _class_weights(
-    video: VideoScores, class_scores: Mapping[str, np.ndarray] | None, class_top_k: int | None
+    video: VideoScores, class_scores: Mapping[str, np.ndarray] | None, class_top_k: int
 ) -> np.ndarray | None:
     """What multiplies the scores of the K classes of a video; 0 drops a class."""
     if class_scores is None:
         return None
-    if video.video_id not in class_scores:
-        raise InputError(f"video {video.video_id!r} has no video-level class scores; add it to their file")
-    weights = np.asarray(class_scores[video.video_id], np.float64)
-    expected = (video.completeness.shape[1],)
-    if weights.shape != expected or not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(f"video {video.video_id!r}: class scores {weights}; expected {expected[0]} numbers >= 0")
-    if class_top_k is not None and class_top_k < len(weights):
+    weights = class_scores[video.video_id]
+    if 0 < class_top_k < len(weights):
         weights = weights.copy()
         weights[np.argsort(-weights, kind="stable")[class_top_k:]] = 0
     return weights
 
 
-def _suppress(segments, scores, groups, nms, nms_tiou, sigma) -> tuple[np.ndarray, np.ndarray]:
+def _suppress(segments, scores, groups, settings: DetectionSettings) -> tuple[np.ndarray, np.ndarray]:
     """Rows kept, by group and decreasing score, and their scores."""
-    if nms == "none":
+    if settings.nms == "none":
         kept = np.lexsort((-scores, groups))
         return kept, scores[kept]
-    if nms == "hard":
-        kept = hard_nms(segments, scores, groups, nms_tiou)
+    if settings.nms == "hard":
+        kept = hard_nms(segments, scores, groups, settings.nms_tiou)
         return kept, scores[kept]
-    return soft_nms(segments, scores, groups, nms, nms_tiou, sigma)
+    return soft_nms(segments, scores, groups, settings.nms, settings.nms_tiou, settings.sigma)
 
 
 def _concatenate(parts: list[np.ndarray], empty_shape: tuple[int, ...], dtype) -> np.ndarray:
     return np.concatenate([np.zeros(empty_shape, dtype), *parts]).astype(dtype)
-
-
-def _check_settings(num_classes: int, top_k: int, nms_tiou: float, nms: str, sigma: float) -> None:
-    if num_classes < 1:
-        raise InputError("detect: no class names; expected one for every score column")
-    if top_k < 1:
-        raise InputError(f"detection.top_k is {top_k}, expected at least 1")
-    if not 0 <= nms_tiou <= 1:
-        raise InputError(f"detection.nms_tiou is {nms_tiou}, expected a tIoU in [0, 1]")
-    if nms not in NMS_METHODS:
-        raise InputError(f"detection.nms is {nms!r}, expected one of {', '.join(NMS_METHODS)}")
-    if not sigma > 0:
-        raise InputError(f"detection.sigma is {sigma}, expected a positive number")
 
 
 def proposals_of(scores: list[VideoScores]) -> Detections:
@@ -167,34 +175,4 @@ def proposals_of(scores: list[VideoScores]) -> Detections:
         np.zeros(sum(counts), np.int64),
         np.concatenate([np.zeros((0, 2)), *seconds]),
         np.concatenate([np.zeros(0), *best]).astype(np.float64),
-    )
-
-
-class DetectionSettings(NamedTuple):
-    """How scores become detections, and under which protocol they are measured; values as config.detection's."""
-
-    protocol: str
-    top_k: int
-    nms_tiou: float
-    nms: str
-    class_scores: str = ""
-    class_top_k: int = 0
-
-
-def find(
-    scores: Sequence[VideoScores],
-    labels: Sequence[str],
-    settings: DetectionSettings,
-    ground_truth: GroundTruth | None = None,
-) -> Detections:
-    """Detections of all videos; ground_truth is looked at by class_scores='oracle' alone."""
-    video_ids = [video.video_id for video in scores]
-    return detect(
-        scores,
-        labels,
-        top_k=settings.top_k,
-        nms_tiou=settings.nms_tiou,
-        nms=settings.nms,
-        class_scores=find_class_scores(settings.class_scores, video_ids, labels, ground_truth),
-        class_top_k=settings.class_top_k or None,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.errors import InputError, some_of
 from contextloc_jax.core.structs import VideoScores, check_scores
 
 
@@ -13,7 +13,7 @@ def fuse(
 ) -> list[VideoScores]:
     """Weighted mean of the raw scores of several streams, in the video order of the first (golden post2_*).
 
-    weights: one positive number a stream, scaled to sum to 1 (the authors: flow : RGB = 1.2 : 1). names: what to call
+    weights: one number >= 0 a stream, scaled to sum to 1 (the authors: flow : RGB = 1.2 : 1). names: what to call
     the streams in messages. Activity logits, completeness and de-standardized regression are averaged alike, in
     float64. InputError lists where the streams do not cover the same videos, proposals or classes.
     """
@@ -36,26 +36,6 @@ def fuse(
     return [video._replace(**{field: mean(video.video_id, field) for field in fields}) for video in streams[0]]
 
 
-def _check_same_coverage(by_id: list[dict[str, VideoScores]], names: list[str]) -> None:
-    first, first_name = by_id[0], names[0]
-    for stream, name in zip(by_id[1:], names[1:], strict=True):
-        found = [
-            f"{len(ids)} only in {where} ({_some(ids)})"
-            for ids, where in ((first.keys() - stream.keys(), first_name), (stream.keys() - first.keys(), name))
-            if ids
-        ]
-        both = [video_id for video_id in first if video_id in stream]
-        for what, differs in _DIFFERENCES.items():
-            ids = [video_id for video_id in both if differs(first[video_id], stream[video_id])]
-            if ids:
-                found.append(f"{len(ids)} with other {what} ({_some(ids)})")
-        if found:
-            raise InputError(
-                f"fuse: {first_name} and {name} do not cover the same videos and proposals: {'; '.join(found)};"
-                " evaluate both on the same test proposals"
-            )
-
-
 _DIFFERENCES = {
     "proposals": lambda a, b: not np.array_equal(a.proposals, b.proposals),
     "classes": lambda a, b: a.completeness.shape[1:] != b.completeness.shape[1:],
@@ -63,6 +43,22 @@ _DIFFERENCES = {
 }
 
 
-def _some(ids, most: int = 5) -> str:
-    ids = sorted(ids)
-    return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")
+def _check_same_coverage(by_id: list[dict[str, VideoScores]], names: list[str]) -> None:
+    """InputError unless every stream has the first one's videos, proposals, classes and durations."""
+    first, first_name = by_id[0], names[0]
+    for stream, name in zip(by_id[1:], names[1:], strict=True):
+        found = [
+            f"{len(ids)} only in {where} ({some_of(ids)})"
+            for ids, where in ((first.keys() - stream.keys(), first_name), (stream.keys() - first.keys(), name))
+            if ids
+        ]
+        both = [video_id for video_id in first if video_id in stream]
+        for what, differs in _DIFFERENCES.items():
+            ids = [video_id for video_id in both if differs(first[video_id], stream[video_id])]
+            if ids:
+                found.append(f"{len(ids)} with other {what} ({some_of(ids)})")
+        if found:
+            raise InputError(
+                f"fuse: {first_name} and {name} do not cover the same videos and proposals: {'; '.join(found)};"
+                " evaluate both on the same test proposals"
+            )

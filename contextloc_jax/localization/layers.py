@@ -1,10 +1,11 @@
-"""Layers that the nets share."""
+"""Layers that the nets share: linear maps, the form of L-Net and G-Net, dropout by video, gathers along a graph."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from contextloc_jax.core.precision import accumulator, project
+from contextloc_jax.localization.initializers import uniform_by_width
 
 
 class Linear(nn.Module):
@@ -13,13 +14,34 @@ class Linear(nn.Module):
     width: int
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer
-    dtype: str = "float32"
+    dtype: str
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         stored = accumulator(self.dtype)
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.width), stored)
         return project(x, kernel, self.dtype) + self.param("bias", self.bias_init, (self.width,), stored)
+
+
+class ContextProjection(nn.Module):
+    """relu(query W_q + context W_c + b): the form that L-Net and G-Net share.
+
+    Without a context (an ablation) the second term and its weights are absent.
+    """
+
+    width: int
+    reads_context: bool
+    dtype: str
+
+    @nn.compact
+    def project(self, query: jax.Array, context: jax.Array) -> jax.Array:
+        """query and context [..., D], broadcast against each other -> [..., width]."""
+        init, stored = uniform_by_width(self.width), accumulator(self.dtype)
+        total = project(query, self.param("query", init, (query.shape[-1], self.width), stored), self.dtype)
+        if self.reads_context:
+            kernel = self.param("context", init, (context.shape[-1], self.width), stored)
+            total += project(context, kernel, self.dtype)
+        return nn.relu(total + self.param("bias", init, (self.width,), stored))
 
 
 def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:

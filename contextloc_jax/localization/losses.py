@@ -24,10 +24,10 @@ class Losses(NamedTuple):
 class LossWeights(NamedTuple):
     """How the losses add up; of a video's slots the first are foreground and the last background."""
 
-    num_foreground: int = 1
-    num_background: int = 1
-    completeness: float = 0.5
-    regression: float = 0.5
+    num_foreground: int
+    num_background: int
+    completeness: float
+    regression: float
 
 
 def activity_loss(logits: jax.Array, label: jax.Array, mask: jax.Array, count: jax.Array) -> jax.Array:

@@ -1,7 +1,11 @@
 """P-Net: relations between the proposals of a video (paper section 3.4).
 
-Every P-Net maps node features to center features [.., 2F]: its own output, then the center's input feature.
+Every P-Net is called with (x [V, M, F], first_hop [V, R, 5], second_hop [V, C, 5], node_mask [V, M], dropout_keys [V]
+or None) and maps node features x to center features [V, C, 2F]: its own output, then the center's input feature. A new
+one is a class like those below and a line of PROPOSAL_NETS (docs/extending.md).
 """
+
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -26,8 +30,8 @@ class PGCN(nn.Module):
     """
 
     width: int
-    dropout_rate: float = 0.0
-    dtype: str = "float32"
+    dropout_rate: float
+    dtype: str
 
     @nn.compact
     def __call__(self, x, first_hop, second_hop, node_mask, dropout_keys):
@@ -63,7 +67,7 @@ class NonLocal(nn.Module):
     """Embedded-Gaussian attention among all proposals of the video, with a residual (Wang et al., CVPR 2018)."""
 
     width: int
-    dtype: str = "float32"
+    dtype: str
 
     @nn.compact
     def __call__(self, x, first_hop, second_hop, node_mask, dropout_keys):
@@ -90,6 +94,14 @@ def no_relations(x, first_hop, second_hop, node_mask, dropout_keys):
     del node_mask, dropout_keys
     center = center_features(x, first_hop, second_hop)
     return jnp.concatenate([center, center], axis=-1)
+
+
+# Name in config.model.proposal_net -> what makes it of (graph_width, gcn_dropout, dtype).
+PROPOSAL_NETS: dict[str, Callable] = {
+    "pgcn": PGCN,
+    "nonlocal": lambda width, dropout_rate, dtype: NonLocal(width, dtype),
+    "none": lambda width, dropout_rate, dtype: no_relations,
+}
 
 
 def center_features(x: jax.Array, first_hop: jax.Array, second_hop: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Maxima of ranges of rows."""
+"""Maxima of ranges of rows: the query of a segment is the maximum over its snippets."""
 
 from functools import reduce
 

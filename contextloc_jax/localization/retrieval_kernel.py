@@ -1,18 +1,41 @@
-"""Retrieval of L-Net and G-Net as one GPU kernel, in which every segment reads its own snippets and no others.
+"""Retrieval as one GPU kernel, in which every segment reads its own snippets and no others.
 
-As matrix products (context_nets.py) every segment is multiplied with all snippets of its video, of which it needs a
-tenth, and relevances and tables of maxima pass through memory. Figures: docs/performance.md.
+The arithmetic is that of retrieval.py. There, every segment is multiplied with all snippets of its video, of which it
+needs a tenth, and relevances and tables of maxima pass through memory. Figures: docs/performance.md.
 """
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
+from contextloc_jax.core.precision import accumulator
+from contextloc_jax.localization.retrieval import NORM_FLOOR, Retrieved, norm, unit
+
 ROWS = 4  # snippets read at a time, a power of two
 VALUES_A_WARP = 256  # of a snippet's features
+
+
+def retrieve_in_kernel(
+    features: jax.Array, num_snippets: jax.Array, segments: jax.Array, dtype="float32", interpret: bool = False
+) -> Retrieved:
+    """`retrieval.retrieve` of V videos: [V, T, D], [V], [V, N, 2] -> arrays with a leading V.
+
+    Everything is computed in accumulator(dtype). Padded segments are clipped to the video. interpret: run the kernel
+    as jnp, on a CPU.
+    """
+    kind, rows = accumulator(dtype), jnp.arange(features.shape[1])
+    valid = rows < num_snippets[:, None]
+    kept = jnp.where(valid[..., None], features, 0).astype(kind)
+    video = jnp.max(jnp.where(valid[..., None], kept, -jnp.inf), axis=1)
+    norms = norm(kept)
+    to_video = nn.relu(jnp.sum(kept * unit(video)[:, None], axis=-1)) / norms
+    first, last = jnp.moveaxis(jnp.clip(segments, 0, num_snippets[:, None, None] - 1), -1, 0)
+    found = retrieve_segments(features, norms, to_video, video, first, last, interpret)
+    return Retrieved(*found, video)
 
 
 def retrieve_segments(
@@ -22,7 +45,6 @@ def retrieve_segments(
     video: jax.Array,
     first: jax.Array,
     last: jax.Array,
-    norm_floor: float,
     interpret: bool = False,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Queries, local contexts and adapted video representations, each [V, N, D] in the type of `video`.
@@ -32,7 +54,6 @@ def retrieve_segments(
       norm, to_video: [V, T] norms of the snippets and their relevance to the video's representation `video` [V, D].
       first, last: [V, N] int32 first and last snippet (inclusive) of every segment; last <= first means the single
         snippet `first`. All are in 0..T - 1.
-      norm_floor: norms of queries below this count as this.
       interpret: run as jnp, for tests on a CPU.
     """
     videos, snippets, width = features.shape
@@ -48,7 +69,7 @@ def retrieve_segments(
     )
     padded_width = pl.next_power_of_2(width)
     return pl.pallas_call(
-        partial(_of_one_segment, padded_width, norm_floor),
+        partial(_of_one_segment, padded_width),
         grid=(videos * segments,),
         in_specs=[of_video(snippets, width), of_video(snippets), of_video(snippets), of_video(width), segment, segment],
         out_specs=[row] * 3,
@@ -59,7 +80,7 @@ def retrieve_segments(
     )(features, norm, to_video, video, first, last)
 
 
-def _of_one_segment(padded_width, norm_floor, features, norm, to_video, video, first, last, query, local, adapted):
+def _of_one_segment(padded_width, features, norm, to_video, video, first, last, query, local, adapted):
     """Two passes over the segment's snippets: their maximum, then sums weighted by relevance to it and to the video.
 
     Of its video: features [T, D], norm and to_video [T], video [D]. Of the segment: first and last []; what is written,
@@ -83,7 +104,7 @@ def _of_one_segment(padded_width, norm_floor, features, norm, to_video, video, f
     steps = (count + ROWS - 1) // ROWS
     y = jax.lax.fori_loop(0, steps, larger, jnp.full(padded_width, -jnp.inf, kind))
     y = jnp.where(in_row, y, 0)
-    y_norm = jnp.maximum(jnp.sqrt(jnp.sum(y * y)), norm_floor)
+    y_norm = jnp.maximum(jnp.sqrt(jnp.sum(y * y)), NORM_FLOOR)
 
     def add(step, sums):
         to_y_sum, to_g_sum, to_y_total, to_g_total = sums
@@ -103,9 +124,9 @@ def _of_one_segment(padded_width, norm_floor, features, norm, to_video, video, f
     to_y_sum, to_g_sum, to_y_total, to_g_total = jax.lax.fori_loop(
         0, jnp.where(multiple, steps, 0), add, (nothing, nothing, zero, zero)
     )
-    between = jnp.maximum(jnp.sum(y * g), 0) / (y_norm * jnp.maximum(jnp.sqrt(jnp.sum(g * g)), norm_floor))
+    between = jnp.maximum(jnp.sum(y * g), 0) / (y_norm * jnp.maximum(jnp.sqrt(jnp.sum(g * g)), NORM_FLOOR))
 
-    def store(out, total, values):  # as in context_nets.weighted_keys
+    def store(out, total, values):  # as weighted_mean in retrieval.contexts
         total = jnp.where(multiple & (total + between > 0), total + between, 1)
         triton.store(out.at[columns], values / total, mask=in_row)
 

@@ -4,11 +4,12 @@ import numpy as np
 
 
 def sliding_windows(
-    num_frames: int, fps: float, shortest_seconds: float = 3.0, growth: float = 1.4, longest_seconds: float = 24.0
+    num_frames: int, fps: float, *, shortest_seconds: float, growth: float, longest_seconds: float
 ) -> np.ndarray:
-    """Class-agnostic proposals [P, 2] in frames: windows of 3 s, 4.2 s, ... sliding by a quarter of their length.
+    """Class-agnostic proposals [P, 2] int64 in frames: windows that slide by a quarter of their length.
 
-    A quarter of a window is 75 % overlap of neighbors. Only windows that lie inside the video are kept.
+    Window lengths are shortest_seconds, shortest_seconds * growth, ... up to longest_seconds. Neighboring windows of
+    one length share 75 % of it. Only windows that lie inside the video are kept.
     """
     windows = [np.zeros((0, 2), np.int64)]
     length = shortest_seconds * fps

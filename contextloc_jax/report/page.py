@@ -15,12 +15,13 @@ import numpy as np
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import write_whole
-from contextloc_jax.core.protocols import find_protocol
-from contextloc_jax.core.structs import Detections, GroundTruth
+from contextloc_jax.core.protocols import threshold_keys
+from contextloc_jax.core.structs import Detections
+from contextloc_jax.evaluation.judging import CORRECT, VERDICTS, Judged, explanations
 from contextloc_jax.report.curves import Curve, thin_curve
 from contextloc_jax.report.page_diagnosis import diagnosis_data, diagnosis_section
 from contextloc_jax.report.tables import class_scores_text
-from contextloc_jax.report.timelines import VERDICTS, video_rows
+from contextloc_jax.report.timelines import video_rows
 
 MAX_VIDEOS = 1000  # drawn; further videos count in the metrics but are left off the page
 MAX_DETECTIONS = 24_000  # drawn, of all videos together: bounds the page to about a megabyte
@@ -31,48 +32,65 @@ SCRIPTS = ("drawing.js", "charts.js", "diagnosis.js", "timelines.js", "controls.
 
 def write_report(
     path: str | os.PathLike,
-    detections: Detections,
-    ground_truth: GroundTruth | None,
+    judged: Judged,
     metrics: dict | None,
-    curves: dict[str, tuple] | None,
     title: str,
+    curves: dict[str, tuple] | None = None,
     facts: dict[str, str] | None = None,
     diagnosis: dict | None = None,
 ) -> None:
-    """Write the page to `path`, whole or not at all.
+    """Writes the page of judged detections to `path`, whole or not at all.
 
-    detections, ground_truth: batch.py's structs in seconds; ground_truth None (predict) leaves out every verdict.
     metrics: what metrics.json holds, or None. curves: {name: (steps [n], values [n])}, drawn in this order; values
     that are not finite leave gaps. facts: {name: value}, printed under the title. diagnosis: diagnosis.diagnose's dict.
-    Raises InputError for detections that are not finite and for a path that cannot be written.
+    InputError: the file cannot be written.
+    """
+    page = _page(judged.detections, judged, metrics, curves or {}, title, facts or {}, diagnosis)
+    write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
+
+
+def write_unjudged_report(path: str | os.PathLike, detections: Detections, title: str) -> None:
+    """Writes the page of detections that have no ground truth: timelines without verdicts.
+
+    InputError: detections that are not finite, a file that cannot be written.
     """
     for name, values in (("segments", detections.segments), ("scores", detections.scores)):
         if not np.all(np.isfinite(values)):
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             video = detections.video_ids[int(detections.video[row])]
             raise InputError(f"report: {name} of detection {row} (video {video!r}) not finite; expected numbers")
-    page = _page(detections, ground_truth, metrics, curves or {}, title, facts or {}, diagnosis)
+    page = _page(detections, None, None, {}, title, {}, None)
     write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
 
 
-def _page(detections, ground_truth, metrics, curves, title, facts, diagnosis) -> str:
-    names = _video_names(detections, ground_truth)
+def _page(
+    detections: Detections,
+    judged: Judged | None,
+    metrics: dict | None,
+    curves: dict,
+    title: str,
+    facts: dict,
+    diagnosis: dict | None,
+) -> str:
+    """The whole page; detections: those of `judged` where there is one."""
+    names = sorted(detections.video_ids, key=_as_people_count)
     drawn = names[:MAX_VIDEOS]
     cap = min(MAX_VIDEO_DETECTIONS, max(MIN_VIDEO_DETECTIONS, MAX_DETECTIONS // max(1, len(drawn))))
-    labels = list(dict.fromkeys([*(ground_truth.labels if ground_truth else []), *detections.labels]))
-    videos = video_rows(drawn, labels, detections, ground_truth, cap)
+    videos = video_rows(detections, judged, drawn, cap)
     thinned = [thin_curve(name, *points) for name, points in curves.items()]
     num_instances = sum(len(video["truth"] or []) for video in videos)
-    accuracy = _accuracy_data(metrics, labels)
+    accuracy = _accuracy_data(metrics, detections.labels)
     data = {
-        "labels": labels,
-        "judged": ground_truth is not None,
+        "labels": detections.labels,
+        "judged": judged is not None,
+        "tiou": threshold_keys(judged.protocol.diagnosed)[0] if judged else None,  # of the verdicts
         "verdicts": list(VERDICTS),
+        "correct": CORRECT,
         "videos": videos,
         "score_range": _score_range(videos),
-        "default_count": max(1, num_instances if ground_truth else FIRST_DETECTIONS_PER_VIDEO * len(drawn)),
+        "default_count": max(1, num_instances if judged else FIRST_DETECTIONS_PER_VIDEO * len(drawn)),
         "accuracy": accuracy,
-        "diagnosis": diagnosis and diagnosis_data(diagnosis),
+        "diagnosis": diagnosis and diagnosis_data(diagnosis, judged.protocol),
         "curves": [{"name": curve.name, "steps": curve.steps, "values": curve.values} for curve in thinned],
     }
     folder = resources.files("contextloc_jax.report") / "assets"
@@ -80,12 +98,12 @@ def _page(detections, ground_truth, metrics, curves, title, facts, diagnosis) ->
         "title": html.escape(title),
         "style": (folder / "page.css").read_text("utf-8"),
         "facts": _definitions("facts", {**_metrics_facts(metrics), **facts}),
-        "headline": _headline(metrics, len(names), len(detections.scores), ground_truth),
+        "headline": _headline(metrics, len(names), len(detections.scores), judged),
         "accuracy": _accuracy(accuracy),
-        "diagnosis": diagnosis_section(diagnosis) if diagnosis else "",
+        "diagnosis": diagnosis_section(diagnosis, judged.protocol) if diagnosis else "",
         "training": _training(thinned),
-        "shown": html.escape(_shown(names, videos, cap, len(detections.scores), ground_truth is not None)),
-        "method": _method() if ground_truth else "",
+        "shown": html.escape(_shown(names, videos, cap, len(detections.scores), judged is not None)),
+        "method": _method(judged.protocol.diagnosed[0]) if judged else "",
         # Without "<" in the data no name can close the script element.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "script": "\n".join((folder / name).read_text("utf-8") for name in SCRIPTS),
@@ -94,12 +112,9 @@ def _page(detections, ground_truth, metrics, curves, title, facts, diagnosis) ->
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], (folder / "page.html").read_text("utf-8"))
 
 
-def _video_names(detections, ground_truth) -> list[str]:
-    """Every annotated video and every video with a detection, once each; 2 stands before 10 inside names."""
-    names = set(detections.video_ids)
-    if ground_truth:
-        names = {detections.video_ids[i] for i in np.unique(detections.video)} | set(ground_truth.video_ids)
-    return sorted(names, key=lambda name: (re.sub(r"\d+", lambda number: number[0].zfill(12), name), name))
+def _as_people_count(name: str) -> tuple[str, str]:
+    """A key to sort names by: 2 stands before 10 inside them."""
+    return re.sub(r"\d+", lambda number: number[0].zfill(12), name), name
 
 
 def _score_range(videos) -> list[float]:
@@ -159,21 +174,21 @@ def _definitions(kind, pairs) -> str:
     return f'<dl class="{kind}">\n{items}\n</dl>' if pairs else ""
 
 
-def _headline(metrics, num_videos, num_detections, ground_truth) -> str:
+def _headline(metrics, num_videos, num_detections, judged: Judged | None) -> str:
     numbers = {}
     if metrics and metrics.get("mAP"):
-        averaged = find_protocol(metrics["protocol"]).averaged
+        averaged = judged.protocol.averaged
         name = f"average mAP (tIoU {averaged[0]:g}–{averaged[-1]:g})"
         if "interval" in metrics:
             low, high = metrics["interval"]["average_mAP"]
             name += f", {metrics['interval']['level']:.0%} interval {low:.3f}–{high:.3f}"
         numbers[name] = _fraction(metrics.get("average_mAP"))
-        for threshold in ("0.5", "0.7" if "0.7" in metrics["mAP"] else "0.75"):
+        for threshold in threshold_keys(judged.protocol.quoted):
             if threshold in metrics["mAP"]:
                 numbers[f"mAP at tIoU {threshold}"] = _fraction(metrics["mAP"][threshold])
     numbers["videos"] = f"{num_videos:,}"
-    if ground_truth:
-        numbers["annotated instances"] = f"{len(ground_truth.label):,}"
+    if judged:
+        numbers["annotated instances"] = f"{len(judged.matches.ground_truth.label):,}"
     numbers["detections"] = f"{num_detections:,}"
     return _definitions("headline", numbers)
 
@@ -233,12 +248,13 @@ def _shown(names, videos, cap, num_detections, judged) -> str:
     return text + " Point at a bar for its numbers; choose classes to see only these."
 
 
-def _method() -> str:
+def _method(tiou: float) -> str:
+    correct, *errors = explanations(tiou).items()
     texts = {
-        "Correct": "In decreasing score, each detection takes the free instance of its class with the best tIoU, "
-        "if that is 0.5 or more. Whether it is correct depends on neither the slider nor the chosen classes.",
-        **{f"✗ {name}": f"False: {text}." for name, text in list(VERDICTS.items())[1:]},
-        "AP@0.5 of a video": "All its detections in one ranking, precision interpolated. It orders videos; mAP, "
+        "Correct": f"{correct[1]} The slider and the chosen classes change no verdict.",
+        **{f"✗ {name}": f"False: the detection takes no instance. {text}" for name, text in errors},
+        "Best instance": "The one with the best tIoU in the video, of any class; of equal ones, one of its own class.",
+        f"AP@{tiou:g} of a video": "All its detections in one ranking, precision interpolated. It orders videos; mAP, "
         "which ranks each class over all videos, is another number.",
     }
     return (

@@ -3,7 +3,7 @@
 import html
 from itertools import pairwise
 
-from contextloc_jax.core.protocols import find_protocol
+from contextloc_jax.core.protocols import Protocol
 from contextloc_jax.report.tables import BIN_UNITS, conclusion, diagnosis_tables, threshold_text
 
 TABLE_COLUMNS = 100  # of the tables in text, which scroll on a narrow screen
@@ -22,14 +22,11 @@ _NOTES = {
 }
 
 
-def diagnosis_data(diagnosis: dict) -> dict:
+def diagnosis_data(diagnosis: dict, protocol: Protocol) -> dict:
     """What the script draws, from diagnosis.diagnose's dict: shares in [0, 1], gains in mAP, names of bins."""
     profile, bins, missed = diagnosis["false_positives"], diagnosis["sensitivity"], diagnosis["false_negatives"]
     verdicts = list(profile["all"])
-    edges = {
-        kind: [BIN_UNITS[kind][0] * edge for edge in find_protocol(diagnosis["protocol"]).bins[kind].edges]
-        for kind in KINDS
-    }
+    edges = {kind: [BIN_UNITS[kind][0] * edge for edge in protocol.bins[kind].edges] for kind in KINDS}
     return {
         "verdicts": verdicts,
         "ranks": [[_short(group[verdict]) for verdict in verdicts] for group in profile["by_rank"]],
@@ -58,7 +55,7 @@ def diagnosis_data(diagnosis: dict) -> dict:
     }
 
 
-def diagnosis_section(diagnosis: dict) -> str:
+def diagnosis_section(diagnosis: dict, protocol: Protocol) -> str:
     """The section: what it says in words, a place for every picture, and the same numbers as tables of text."""
     kinds = "\n".join(f'<div class="card figure" id="bins-{i}"></div>' for i in range(len(KINDS)))
     return (
@@ -71,7 +68,7 @@ def diagnosis_section(diagnosis: dict) -> str:
         f'<h3 id="bins-heading">Which instances are hard</h3>\n<p class="note">{_NOTES["bins"]}</p>\n'
         f'<div class="figures">\n{kinds}\n</div>\n'
         '<details class="numbers"><summary>The numbers as tables</summary>\n'
-        f"<pre>{html.escape(diagnosis_tables(diagnosis, TABLE_COLUMNS))}</pre></details>\n</section>"
+        f"<pre>{html.escape(diagnosis_tables(diagnosis, protocol, TABLE_COLUMNS))}</pre></details>\n</section>"
     )
 
 

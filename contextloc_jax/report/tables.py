@@ -7,7 +7,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-from contextloc_jax.core.protocols import ORACLE, find_protocol
+from contextloc_jax.core.protocols import ORACLE, Protocol, threshold_keys
 
 MAX_CLASSES = 30  # more are left to metrics.json
 RANKS = (1, 2, 3, 5, 10)  # of the false-positive profile's groups, those that are printed
@@ -20,10 +20,10 @@ BIN_UNITS = {  # what the edges of bins are multiplied with for print, and their
 }
 
 
-def precision_table(metrics: dict, columns: int | None = None) -> str:
-    """AP of every class (if they are at most MAX_CLASSES) and mAP with its interval; metrics: evaluate.assess's."""
+def precision_table(metrics: dict, protocol: Protocol, columns: int | None = None) -> str:
+    """AP of every class (if they are at most MAX_CLASSES) and mAP with its interval; metrics: results.assess's."""
     columns = columns or terminal_columns()
-    keys, averaged = list(metrics["mAP"]), find_protocol(metrics["protocol"]).averaged
+    keys, averaged = protocol.keys, threshold_keys(protocol.averaged)
     interval, classes = metrics["interval"], metrics["AP"] if len(metrics["AP"]) <= MAX_CLASSES else {}
     longest = max(map(len, [*classes, "95% from"]))
     wide = longest + 8 * len(keys) + 9 <= columns
@@ -37,7 +37,7 @@ def precision_table(metrics: dict, columns: int | None = None) -> str:
 
     head = f"{'tIoU':<{width}}{''.join(f'{key:>{cell}}' for key in keys)}  average"
     rule = "-" * len(head)
-    rows = [line(name, ap, sum(ap[f"{t:g}"] for t in averaged) / len(averaged)) for name, ap in classes.items()]
+    rows = [line(name, ap, sum(ap[key] for key in averaged) / len(averaged)) for name, ap in classes.items()]
     bounds = [
         line(name, {key: interval["mAP"][key][side] for key in keys}, interval["average_mAP"][side])
         for side, name in enumerate((f"{interval['level']:.0%} from", "to"))
@@ -47,11 +47,11 @@ def precision_table(metrics: dict, columns: int | None = None) -> str:
     return "\n".join([*body, *textwrap.wrap(_about(metrics, averaged), columns)])
 
 
-def diagnosis_tables(diagnosis: dict, columns: int | None = None) -> str:
+def diagnosis_tables(diagnosis: dict, protocol: Protocol, columns: int | None = None) -> str:
     """The errors with what each costs, the instances that are hard and those that are missed, then both in words."""
     columns = columns or terminal_columns()
     words = "\n".join(textwrap.wrap(conclusion(diagnosis), columns))
-    return "\n\n".join([_error_table(diagnosis, columns), _instance_table(diagnosis, columns), words])
+    return "\n\n".join([_error_table(diagnosis, columns), _instance_table(diagnosis, protocol, columns), words])
 
 
 def class_scores_text(used: dict) -> str:
@@ -65,11 +65,11 @@ def terminal_columns() -> int:
     return max(60, shutil.get_terminal_size().columns)
 
 
-def _about(metrics: dict, averaged: tuple[float, ...]) -> str:
+def _about(metrics: dict, averaged: list[str]) -> str:
     low, high = metrics["interval"]["average_mAP"]
     text = (
         f"{metrics['protocol']}: {metrics['videos']:,} videos, {metrics['instances']:,} instances,"
-        f" {metrics['detections']:,} detections. Average mAP (tIoU {averaged[0]:g} to {averaged[-1]:g})"
+        f" {metrics['detections']:,} detections. Average mAP (tIoU {averaged[0]} to {averaged[-1]})"
         f" {100 * metrics['average_mAP']:.2f}%, {metrics['interval']['level']:.0%} interval {100 * low:.2f} to"
         f" {100 * high:.2f} (bootstrap over videos)."
     )
@@ -102,7 +102,7 @@ def _error_table(diagnosis: dict, columns: int) -> str:
     return "\n".join([*lines, *textwrap.wrap(legend, columns)])
 
 
-def _instance_table(diagnosis: dict, columns: int) -> str:
+def _instance_table(diagnosis: dict, protocol: Protocol, columns: int) -> str:
     """Blocks side by side, of mAP_N, missed instances and (where they fit) numbers of instances, a row a kind."""
     bins, missed = diagnosis["sensitivity"], diagnosis["false_negatives"]
     kinds = [name for name in missed if name != "missed"]
@@ -125,18 +125,18 @@ def _instance_table(diagnosis: dict, columns: int) -> str:
             " " * gap + "".join(f"{rows[kind].get(name, ''):>{cell}}" for name in names) for rows in blocks.values()
         )
         lines.append(f"{kind:<9}{''.join(rows)}".rstrip())
-    return "\n".join([*lines, *textwrap.wrap(_bin_legend(diagnosis, kinds), columns)])
+    return "\n".join([*lines, *textwrap.wrap(_bin_legend(diagnosis, protocol, kinds), columns)])
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def _bin_legend(diagnosis: dict, kinds: list[str]) -> str:
+def _bin_legend(diagnosis: dict, protocol: Protocol, kinds: list[str]) -> str:
     texts = []
     for kind in kinds:
         scale, unit = BIN_UNITS[kind]
-        edges = find_protocol(diagnosis["protocol"]).bins[kind].edges
+        edges = protocol.bins[kind].edges
         texts.append(f"{kind} {', '.join(f'{scale * edge:g}' for edge in edges)}{unit}")
     return (
         f"mAP_N is mAP as if every class and bin had as many instances; of all of them it is"

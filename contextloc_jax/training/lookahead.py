@@ -1,4 +1,4 @@
-"""What is done one batch ahead of the training steps: sending it and, on a CPU, retrieval; neither needs parameters."""
+"""What is done one batch ahead of the training steps: sending it and, on a CPU, preparing it for the step."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable
@@ -9,30 +9,29 @@ from typing import Any
 import jax
 import numpy as np
 
-from contextloc_jax.core.structs import Batch
 from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization.contextloc import ContextLoc
 
 
-def retrieved(
-    parallel: Parallel, model: ContextLoc, batches: Iterable[tuple[np.ndarray, Batch]]
-) -> Generator[tuple[np.ndarray, Batch], None, None]:
-    """Every batch on the devices, with what the model retrieves of its features in their place.
+def prepared_ahead(
+    parallel: Parallel, prepare: Callable[[Any], Any], batches: Iterable[tuple[np.ndarray, Any]]
+) -> Generator[tuple[np.ndarray, Any], None, None]:
+    """(indices, prepare(batch) on the devices) of every (indices, batch), one batch ahead of the steps.
 
-    One batch ahead of the steps. On a CPU it is retrieved, which keeps little more than one core busy while the
-    products of a step fill the others. An accelerator computes in the order it is asked to, and a step must not wait
-    for the batch after it, so there the batch is sent ahead (though not with pmap) and retrieved in turn. Several
-    processes must give their devices all work in the same order, so there everything comes in turn.
+    prepare: what a stage makes of a batch without its parameters (ContextLoc: retrieval), per device. On a CPU it runs
+    beside the step: it keeps little more than one core busy while the products of a step fill the others. An
+    accelerator computes in the order it is asked to, and a step must not wait for the batch after it, so there the
+    batch is sent ahead (though not with pmap) and prepared in turn. Several processes must give their devices all
+    work in the same order, so there everything comes in turn.
     """
-    retrieve = parallel.compile_retrieval(model.retrieve)
+    compiled = parallel.compile_rows(prepare)
 
     def placed(item):
-        videos, batch = item
-        return videos, parallel.shard(batch)
+        indices, batch = item
+        return indices, parallel.shard(batch)
 
     def found(item):
-        videos, batch = item
-        return videos, retrieve(batch)
+        indices, batch = item
+        return indices, compiled(batch)
 
     if jax.process_count() > 1:
         yield from (found(placed(item)) for item in batches)

@@ -1,21 +1,19 @@
-"""The train step, and the loop that reads a batch, steps, logs, evaluates and saves."""
+"""The training loop of any stage: take a batch, step, check, log, evaluate, save, stop."""
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.progress import Progress
-from contextloc_jax.core.structs import Batch
 from contextloc_jax.devices import processes
 from contextloc_jax.devices.parallel import Parallel
 from contextloc_jax.devices.preemption import Stopped, StopSignal
-from contextloc_jax.training.step import (
-    TrainState,
-)
+from contextloc_jax.training.step import TrainState
 from contextloc_jax.training.step_trace import StepTrace
 from contextloc_jax.workdir.checkpoints import Checkpoints
 
@@ -41,77 +39,108 @@ class Schedule(NamedTuple):
         return step == self.num_steps or step % self.evaluate_every == 0
 
 
-def train(
-    *,
-    parallel: Parallel,
-    step_function: Callable,
-    state: TrainState,
-    is_measured: bool,
-    batches: Iterator[tuple[np.ndarray, Batch]],
-    describe: Callable[[np.ndarray], str],
-    schedule: Schedule,
-    writer: Writer,
-    evaluate: Callable[[dict], float | None],
-    checkpoints: Checkpoints,
-    about: dict,
-    stop_signal: StopSignal,
-    profile_dir: str | None = None,
-) -> TrainState:
-    """Runs from `state` to schedule.num_steps and returns the last state, on the host.
+class Taken(NamedTuple):
+    """A step that was asked of the devices, which may still compute it: its scalars and its batch's example indices."""
 
-    Args:
-      is_measured: False where `state` was saved without the validation mAP that is due, by a run that was stopped.
-      batches: every batch from state.step on, on the devices, with the indices of this process's videos.
-      describe: video indices -> the names to print when their loss is not finite.
-      evaluate: variables -> validation mAP (None where there is no validation split); raises Stopped where asked to.
-      about: what every checkpoint carries beside its arrays.
-      stop_signal: where any process heard it, the state is saved and Stopped raised.
-      profile_dir: where a trace of a few steps is written, for TensorBoard's profiler; None for no trace.
+    step: int
+    scalars: dict[str, Any]
+    indices: np.ndarray
+
+
+@dataclass
+class Run:
+    """What a run has from its first step to its last.
+
+    step_function: training.step.make_train_step's. validate: variables -> the metric on held-out examples (None where
+    none are held out); it raises Stopped where it was asked to. metric: what that is called in logs. describe: example
+    indices -> their names, for the message about a loss that is not finite. about: what every checkpoint carries beside
+    its arrays. stop_signal: where any process heard it, the state is saved and Stopped raised. profile_dir: where a
+    trace of a few steps is written, for TensorBoard's profiler; None for no trace.
     """
-    first_step = int(state.step)
-    progress = Progress("train", schedule.num_steps, first_step, quiet=not checkpoints.writes)
-    trace = StepTrace(profile_dir, first_step, schedule.num_steps)
 
-    def save(step: int, host: TrainState) -> None:
+    parallel: Parallel
+    step_function: Callable
+    schedule: Schedule
+    writer: Writer
+    checkpoints: Checkpoints
+    about: dict
+    validate: Callable[[dict], float | None]
+    metric: str
+    describe: Callable[[np.ndarray], str]
+    stop_signal: StopSignal
+    profile_dir: str | None = None
+
+    def train(self, state: TrainState, batches: Iterator[tuple[np.ndarray, Any]], is_measured: bool) -> TrainState:
+        """Runs from `state` to the last step of the schedule and returns the last state, on the host.
+
+        batches: every batch from state.step on, prepared and on the devices, with the indices of this process's
+        examples. is_measured: False where `state` was saved, by a run that was stopped, without the metric that is due.
+        """
+        first_step, last_step = int(state.step), self.schedule.num_steps
+        self._progress = Progress("train", last_step, first_step, quiet=not self.checkpoints.writes)
+        trace = StepTrace(self.profile_dir, first_step, last_step)
+        with self.stop_signal.held(), _saved_whatever_happens(self.checkpoints):
+            if not is_measured:
+                self._evaluate_and_save(first_step, state, is_new=False)
+            step_on_devices, state = self.parallel.compile_step(self.step_function), self.parallel.replicate(state)
+            before = None  # checked one step late, so that the device never waits for the host
+            for step, (indices, inputs) in zip(range(first_step + 1, last_step + 1), batches, strict=True):
+                trace.before(step)
+                state, scalars = step_on_devices(state, (inputs, self._stop_flags()))
+                trace.after(step, state)
+                stops = before is not None and self._finite(before)["stop"] > 0
+                before = Taken(step, scalars, indices)
+                if self.schedule.is_logged(step):
+                    self._log(before)
+                if stops or self.schedule.is_due(step):
+                    self._evaluate_and_save(step, self._checked_on_host(state, before))
+                if stops:
+                    raise Stopped(f"stopped by SIGTERM after step {step} of {last_step}")
+        return self.parallel.to_host(state)
+
+    def _stop_flags(self) -> jax.Array:
+        """This process's wish to stop, on each of its devices; the step sums those of all."""
+        flags = np.full(self.parallel.num_local_devices, self.stop_signal.requested, np.float32)
+        return self.parallel.shard(flags)
+
+    def _log(self, taken: Taken) -> None:
+        values = self._finite(taken)
+        del values["stop"]
+        self._progress.update(taken.step, loss=values["loss/total"])
+        self.writer.write_scalars(taken.step, values | {"steps_per_second": self._progress.steps_per_second})
+
+    def _evaluate_and_save(self, step: int, state: TrainState, is_new: bool = True) -> None:
+        """is_new: False where the state is on disk already; it is then saved again only with its metric."""
         metric = stopped = None
         try:
-            metric = evaluate(host.variables) if schedule.is_due(step) else None
+            metric = self.validate(state.variables) if self.schedule.is_due(step) else None
         except Stopped as error:  # the run measures it when it goes on
             stopped = error
         if metric is not None:
-            writer.write_scalars(step, {"validation/average_mAP": metric})
-            progress.note(f"step {step}: validation average mAP {metric:.3f}")
-        if metric is not None or step > first_step:
-            checkpoints.save(step, host, about, metric)
+            self.writer.write_scalars(step, {f"validation/{self.metric}": metric})
+            self._progress.note(f"step {step}: validation {self.metric.replace('_', ' ')} {metric:.3f}")
+        if is_new or metric is not None:
+            self.checkpoints.save(step, state, self.about, metric)
         if stopped:
             raise stopped
-        progress.restart_clock(step)
+        self._progress.restart_clock(step)
 
-    with stop_signal.held(), _on_disk(checkpoints):
-        if not is_measured:
-            save(first_step, state)
-        compiled, state = parallel.compile_step(step_function), parallel.replicate(state)
-        pending = None  # checked one step late, so that the device never waits for the host
-        for step, (videos, batch) in zip(range(first_step + 1, schedule.num_steps + 1), batches, strict=True):
-            trace.before(step)
-            stop = np.full(parallel.num_local_devices, stop_signal.requested, np.float32)
-            state, scalars = compiled(state, (batch, parallel.shard(stop)))
-            trace.after(step, state)
-            stops = pending is not None and _check_finite(*pending, describe)["stop"] > 0
-            pending = step, scalars, videos
-            if schedule.is_logged(step):
-                values = _check_finite(*pending, describe)
-                progress.update(step, loss=values["loss/total"])
-                del values["stop"]
-                writer.write_scalars(step, values | {"steps_per_second": progress.steps_per_second})
-            if stops or schedule.is_due(step):
-                host = parallel.to_host(state)
-                _check_finite(*pending, describe)
-                _check_finite(step, _largest(host), videos, describe)
-                save(step, host)
-            if stops:
-                raise Stopped(f"stopped by SIGTERM after step {step} of {schedule.num_steps}")
-    return parallel.to_host(state)
+    def _checked_on_host(self, state: TrainState, taken: Taken) -> TrainState:
+        """The state on the host, every array of which is finite."""
+        host = self.parallel.to_host(state)
+        self._finite(taken)
+        self._finite(taken._replace(scalars=_largest(host)))
+        return host
+
+    def _finite(self, taken: Taken) -> dict[str, float]:
+        """The scalars as floats; one that is not finite ends the run before anything is saved."""
+        values = {name: float(np.asarray(value).reshape(-1)[0]) for name, value in taken.scalars.items()}
+        bad = [name for name, value in values.items() if not np.isfinite(value)]
+        if bad:
+            raise _NotFinite(
+                f"step {taken.step}: {', '.join(bad)} not finite; videos of the batch: {self.describe(taken.indices)}"
+            )
+        return values
 
 
 class _NotFinite(Exception):
@@ -119,9 +148,9 @@ class _NotFinite(Exception):
 
 
 @contextlib.contextmanager
-def _on_disk(checkpoints: Checkpoints):
-    """However its block ends, what was saved is on disk afterwards; where all processes leave it together, before any
-    of them goes on to what may end it."""
+def _saved_whatever_happens(checkpoints: Checkpoints):
+    """However its block ends, what was saved is on disk afterwards. Where all processes leave the block together, it is
+    there before any of them goes on to what may end it."""
     try:
         yield
     except _NotFinite as error:
@@ -148,12 +177,3 @@ def _largest(tree) -> dict[str, np.ndarray]:
     """The largest magnitude in every array, by name; NaN where there is one."""
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): a for path, a in jax.tree.leaves_with_path(tree)}
     return {name: np.max(np.abs(array), initial=0) for name, array in named.items()}
-
-
-def _check_finite(step: int, scalars: dict, videos: np.ndarray, describe) -> dict:
-    """The scalars as floats; one that is not finite ends the run before anything is saved."""
-    values = {name: float(np.asarray(value).reshape(-1)[0]) for name, value in scalars.items()}
-    bad = [name for name, value in values.items() if not np.isfinite(value)]
-    if bad:
-        raise _NotFinite(f"step {step}: {', '.join(bad)} not finite; videos of the batch: {describe(videos)}")
-    return values

@@ -1,11 +1,15 @@
-"""Evaluation batches."""
+"""Batches for scoring: every video once, with all its proposals, in padded NumPy arrays. stream.py makes them ahead.
+
+Neighbors are drawn once for every proposal, from (seed, video id) alone. The graph of a video is kept, so that a later
+pass over the same videos (another evaluation during training) only copies it.
+"""
 
 import numpy as np
 
+from contextloc_jax.core.keyed_draws import KeyedDraws, keyed_uint32, video_key
 from contextloc_jax.core.structs import Batch
 from contextloc_jax.localization.alignment import Align, test_ticks
 from contextloc_jax.localization.neighbors import draw_neighbors, neighbor_candidates
-from input_pipeline.batches.keyed_draws import KeyedDraws, keyed_uint32, video_hash
 from input_pipeline.batches.padding import empty_batch, fill_features
 from input_pipeline.batches.shapes import bucket_plan
 from input_pipeline.datasets.video_source import VideoSource
@@ -14,9 +18,9 @@ from input_pipeline.datasets.video_source import VideoSource
 class EvaluationBatches:
     """`batch(i)`, i < len(self) -> (video indices [v] int32, Batch): every video once, all its proposals as centers.
 
-    A batch holds videos of one bucket (T and N padded to powers of two, from 64). Global batches are the same for
-    any process count up to the padding: process p has its rows, and rows without a video (index -1, no center)
-    fill a bucket's last batch, so that every process sees equally many batches of equal shape.
+    A batch holds videos of one bucket: T and N are padded to powers of two, at least 64. Process p has its rows of
+    every global batch. Rows without a video (index -1, no center) fill the last batch of a bucket, so that all
+    processes have equally many batches of equal shapes.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class EvaluationBatches:
         return len(self._plan)
 
     def batch(self, number: int) -> tuple[np.ndarray, Batch]:
+        """This process's rows of global batch `number`."""
         (num_snippets, num_nodes), videos = self._plan[number]
         videos = videos[self._rows]
         batch = empty_batch(
@@ -59,18 +64,16 @@ class EvaluationBatches:
         batch.first_hop[row, :count] = hops
         batch.second_hop[row, :count] = hops
         batch.center_mask[row, :count] = True
-        batch.example_key[row] = keyed_uint32(self._seed, video_hash(self._source.records[video].video_id))
+        batch.example_key[row] = keyed_uint32(self._seed, video_key(self._source.records[video].video_id))
 
     def _graph(self, video: int) -> tuple[np.ndarray, np.ndarray]:
-        """(snippets [N, 3, 2], hops [N, 5]: every proposal with its 4 neighbors), made at the first pass."""
+        """(snippets [N, 3, 2], hops [N, 5]: every proposal, then its 4 neighbors), made at the first pass."""
         if video not in self._graphs:
             record = self._source.records[video]
             ticks = test_ticks(record.proposals, record.num_frames)
-            snippets = self._align(ticks, record, int(self._source.num_snippets[video]))
-            hops = np.zeros((len(ticks), 5), np.int32)
-            if len(ticks):
-                draws = KeyedDraws(self._seed, video_hash(record.video_id))
-                hops[:, 0] = np.arange(len(ticks))
-                hops[:, 1:] = draw_neighbors(neighbor_candidates(record.proposals), draws)
-            self._graphs[video] = snippets, hops
+            snippets = self._align(ticks, record.num_frames, int(self._source.num_snippets[video]))
+            draws = KeyedDraws(self._seed, video_key(record.video_id))
+            neighbors = draw_neighbors(neighbor_candidates(record.proposals), draws)
+            proposals = np.arange(len(ticks), dtype=np.int32)
+            self._graphs[video] = snippets, np.concatenate([proposals[:, None], neighbors], axis=1)
         return self._graphs[video]

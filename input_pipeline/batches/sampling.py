@@ -1,9 +1,11 @@
-"""What one visit of a training video looks at: 8 centers with their trees and targets, from keyed draws.
+"""What one visit of a training video looks at: its centers with their trees and targets, from keyed draws.
 
+A center is a proposal (or an instance) that the losses judge. Each comes with a tree of related proposals (tree.py).
 `draws` is anything with `choice(n) -> int` in 0..n-1 and `shuffle(array) -> None` (in place): `KeyedDraws` in
-training, a NumPy RandomState where the authors' draws are replayed.
+training, a NumPy RandomState where tests replay the authors' draws.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +14,8 @@ import numpy as np
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, INCOMPLETE
 from contextloc_jax.localization.alignment import training_ticks
-from contextloc_jax.localization.neighbors import TREE_NODES, draw_tree, neighbor_candidates
+from contextloc_jax.localization.neighbors import draw_tree, neighbor_candidates
+from contextloc_jax.localization.tree import TREE_NODES
 from input_pipeline.batches.targets import LabelRules, node_segments, pools, regression_targets
 from input_pipeline.videos.records import VideoRecord
 
@@ -24,8 +27,8 @@ class TrainingPool:
     segments    [M, 2]  int64    start_frame, end_frame
     ticks       [M, 4]  int64    frames, `training_ticks`
     candidates  [M, 10] int32    node indices, `neighbor_candidates`
-    type_sizes  (F, I, B)        foreground nodes (ground truth last), incomplete, background
-    labels      [M]     int32    1..K; 0 for background
+    type_sizes  (F, I, B)        numbers of foreground nodes (the instances last), incomplete and background ones
+    labels      [M]     int32    class index 1..K; 0 for background
     regression  [M, 2]  float32  standardized targets of foreground nodes, 0 elsewhere
     """
 
@@ -38,10 +41,12 @@ class TrainingPool:
 
 
 class Sample(NamedTuple):
-    """One draw: C centers (8), their types in the order foreground, incomplete, background.
+    """One draw: C centers in the order foreground, incomplete, background.
 
-    trees [C, 21] int32 node indices, column 0 the center; center_type [C] int32 as in batch.py; label [C] int32;
-    regression [C, 2] float32.
+    trees        [C, 21] int32    node indices in the order of tree.py; column 0 is the center
+    center_type  [C]     int32    as in `core.structs.Targets`
+    label        [C]     int32    class index 1..K; 0 for background
+    regression   [C, 2]  float32  standardized targets
     """
 
     trees: np.ndarray
@@ -51,10 +56,10 @@ class Sample(NamedTuple):
 
 
 def training_pool(record: VideoRecord, rules: LabelRules, stats: np.ndarray) -> TrainingPool:
-    """Builds the pool of one record; `stats` [2, 2] float64 from `regression_stats`.
+    """The pool of one video; `stats` [2, 2] float64 from `regression_stats`.
 
-    Raises InputError where the video has no foreground (training leaves out videos without an instance), or where a
-    foreground or incomplete proposal has no class.
+    InputError: the video has no foreground (training leaves out videos without an instance), or a foreground or
+    incomplete proposal has no class.
     """
     indices = pools(record, rules)
     if not len(indices.foreground):
@@ -71,26 +76,25 @@ def training_pool(record: VideoRecord, rules: LabelRules, stats: np.ndarray) -> 
     return TrainingPool(segments, ticks, neighbor_candidates(segments), sizes, labels, regression)
 
 
-def draw_sample(
-    pool: TrainingPool, draws, num_foreground: int = 1, num_incomplete: int = 6, num_background: int = 1
-) -> Sample:
+def draw_sample(pool: TrainingPool, draws, centers: tuple[int, int, int]) -> Sample:
     """Draws the centers, uniformly and with replacement within their type, and a tree for each (golden "sampling").
 
-    A slot whose type has no node holds a foreground center instead, also in type: an incomplete slot that became
-    foreground is still a negative of the completeness loss, by its position (the authors' rule).
+    centers: how many of them are foreground, incomplete and background. A slot whose type has no node holds a
+    foreground center instead, and its type says so. An incomplete slot that became foreground is still a negative of
+    the completeness loss, by its position (the authors' rule).
     """
-    types = center_types(pool.type_sizes, num_foreground, num_incomplete, num_background)
+    types = center_types(pool.type_sizes, centers)
     trees = np.empty((len(types), TREE_NODES), np.int32)
     for slot, kind in enumerate(types):
         center = sum(pool.type_sizes[:kind]) + draws.choice(pool.type_sizes[kind])
         trees[slot] = draw_tree(center, pool.candidates, draws)
-    centers = trees[:, 0]
-    return Sample(trees, types, pool.labels[centers], pool.regression[centers])
+    drawn = trees[:, 0]
+    return Sample(trees, types, pool.labels[drawn], pool.regression[drawn])
 
 
-def center_types(type_sizes, num_foreground: int, num_incomplete: int, num_background: int) -> np.ndarray:
-    """[C] int32: the types of a video's slots, by the sizes (F, I, B) of its pools."""
-    wanted = [FOREGROUND] * num_foreground + [INCOMPLETE] * num_incomplete + [BACKGROUND] * num_background
+def center_types(type_sizes: Sequence[int], centers: tuple[int, int, int]) -> np.ndarray:
+    """[C] int32: the types of the slots of a video, by the sizes (F, I, B) of its pools."""
+    wanted = np.repeat([FOREGROUND, INCOMPLETE, BACKGROUND], centers)
     return np.array([kind if type_sizes[kind] else FOREGROUND for kind in wanted], np.int32)
 
 

@@ -1,6 +1,6 @@
-"""Batches in parallel and ahead of time with tf.data: a range of positions, mapped by batching.py, prefetched.
+"""Batches in parallel and ahead of time with tf.data: a range of numbers, each made into its batch, prefetched.
 
-There is no shuffle buffer and no iterator state to save: to resume, start at another step.
+There is no shuffle buffer and no iterator state to save: a run that resumes starts at another number.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from contextloc_jax.core.structs import Batch, Targets
-from contextloc_jax.localization.alignment import Align, align_by_stride
+from contextloc_jax.localization.alignment import Align
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
 from input_pipeline.batches.targets import LabelRules
 from input_pipeline.batches.training_batches import TrainingBatches, trainable_videos
@@ -19,7 +19,7 @@ IndexedBatch = tuple[np.ndarray, Batch]
 PREFETCHED_BATCHES = 2
 
 
-def steps_per_epoch(source: VideoSource, batch_size: int, visits_per_epoch: int = 20) -> int:
+def steps_per_epoch(source: VideoSource, batch_size: int, visits_per_epoch: int) -> int:
     """Batches of an epoch: every video with ground truth `visits_per_epoch` times, a last partial batch dropped."""
     return len(trainable_videos(source)) * visits_per_epoch // batch_size
 
@@ -29,15 +29,13 @@ def train_batches(
     *,
     rules: LabelRules,
     regression_stats: np.ndarray,
+    align: Align,
     batch_size: int,
+    visits_per_epoch: int,
+    centers: tuple[int, int, int],
     seed: int,
     num_steps: int,
     start_step: int = 0,
-    visits_per_epoch: int = 20,
-    snippet_stride: int = 8,
-    snippet_length: int = 64,
-    align: Align | None = None,
-    centers: tuple[int, int, int] = (1, 6, 1),
     process_index: int = 0,
     process_count: int = 1,
     workers: int | None = None,
@@ -46,20 +44,19 @@ def train_batches(
 
     v = batch_size / process_count: this process's contiguous rows of every global batch. Batch `step` depends on
     (seed, step) alone, not on where the iteration started, nor on processes or workers. `regression_stats` [2, 2]
-    (mean row, std row) standardize the targets; `align` replaces the stride rule (features rescaled to bins);
-    `centers` are a video's foreground, incomplete and background centers. Videos without ground truth are left out.
-    Nearly all batches have one shape: `TrainingBatches` says which do not. Raises InputError where batch_size does not
-    fit.
+    (mean row, std row) standardize the targets. `align` says which snippets a segment covers. `centers` are the numbers
+    of a video's foreground, incomplete and background centers. Videos without ground truth are left out. Nearly all
+    batches have one shape: `TrainingBatches` says which do not. InputError: batch_size does not fit.
     """
     batches = TrainingBatches(
         source,
         rules=rules,
         regression_stats=regression_stats,
+        align=align,
         batch_size=batch_size,
-        seed=seed,
-        align=align or align_by_stride(snippet_stride, snippet_length),
         visits_per_epoch=visits_per_epoch,
         centers=centers,
+        seed=seed,
         process_index=process_index,
         process_count=process_count,
     )
@@ -72,9 +69,7 @@ def evaluation_batches(
     source: VideoSource,
     *,
     seed: int,
-    snippet_stride: int = 8,
-    snippet_length: int = 64,
-    align: Align | None = None,
+    align: Align,
     videos_per_batch: int = 1,
     process_index: int = 0,
     process_count: int = 1,
@@ -82,15 +77,14 @@ def evaluation_batches(
 ) -> "BatchStream":
     """(video indices [v] int32, Batch without targets): every video exactly once, batches by bucket of T and N.
 
-    v = videos_per_batch; index -1 marks a row without a video (the last batch of a bucket, or a process that has
-    none). Neighbors are drawn from (seed, video id), so scores depend on nothing else. A video without proposals
-    comes with center_mask all False. `len()` is the number of batches, the same on every process; a second
-    iteration reuses the neighbors of the first.
+    v = videos_per_batch; index -1 marks a row without a video (in the last batch of a bucket). Neighbors are drawn from
+    (seed, video id), so scores depend on nothing else. A video without proposals has a center_mask that is all False.
+    `len()` is the number of batches, the same on every process. A second iteration reuses the neighbors of the first.
     """
     batches = EvaluationBatches(
         source,
         seed=seed,
-        align=align or align_by_stride(snippet_stride, snippet_length),
+        align=align,
         videos_per_batch=videos_per_batch,
         process_index=process_index,
         process_count=process_count,

@@ -1,46 +1,53 @@
-"""Training targets."""
+"""What training asks of a proposal: its type (foreground, incomplete, background) and where its instance lies.
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+The nodes of a training video are its P proposals in file order, then its G instances: index P + j is instance j.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
-from input_pipeline.videos.labels import _overlap_and_tiou
+from contextloc_jax.core.ranges import Range, between, check_ranges
+from contextloc_jax.core.segments import pairwise, tiou_of
 from input_pipeline.videos.records import VideoRecord
 
 
 @dataclass(frozen=True)
 class LabelRules:
-    """Thresholds, all strict, fractions in [0, 1]; the defaults are THUMOS14's (golden "sampling").
+    """Which proposals are of which type: thresholds, fractions in [0, 1], none of them included.
 
-    foreground: tIoU above `foreground_tiou`. Incomplete: tIoU below `incomplete_tiou` and more than
+    Foreground: tIoU above `foreground_tiou`. Incomplete: tIoU below `incomplete_tiou` and more than
     `incomplete_overlap_self` of the proposal inside its instance. Background: otherwise, tIoU below
-    `background_tiou` and more than `background_coverage` of the video spanned.
+    `background_tiou` and more than `background_coverage` of the video spanned. The fields are keys of config.sampling.
+    InputError: a value outside its range, or thresholds that contradict each other.
     """
 
-    foreground_tiou: float = 0.7
-    incomplete_tiou: float = 0.3
-    incomplete_overlap_self: float = 0.01
-    background_tiou: float = 0.01
-    background_coverage: float = 0.02
+    foreground_tiou: float
+    incomplete_tiou: float
+    incomplete_overlap_self: float
+    background_tiou: float
+    background_coverage: float
+
+    RANGES: ClassVar[Mapping[str, Range]] = dict.fromkeys(
+        ("foreground_tiou", "incomplete_tiou", "incomplete_overlap_self", "background_tiou", "background_coverage"),
+        between(0, 1),
+    )
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value <= 1:
-                raise InputError(f"label rule {field.name} is {value}: expected a fraction from 0 to 1")
+        check_ranges("config.sampling.", asdict(self), self.RANGES)
         for name in ("incomplete_tiou", "background_tiou"):
             if getattr(self, name) > self.foreground_tiou:
                 raise InputError(
-                    f"label rule {name} {getattr(self, name)} is above foreground_tiou {self.foreground_tiou}: "
-                    "a proposal would be both; lower it"
+                    f"config.sampling.{name} {getattr(self, name)} is above foreground_tiou {self.foreground_tiou}; a "
+                    "proposal would be of both types: lower it"
                 )
 
 
 class Pools(NamedTuple):
-    """Indices [F], [I], [B] int64 of a record's proposals in file order; P + j in foreground is instance j."""
+    """Indices [F], [I], [B] int64 of a video's nodes by type; all instances are foreground, after the proposals."""
 
     foreground: np.ndarray
     incomplete: np.ndarray
@@ -60,8 +67,8 @@ def pools(record: VideoRecord, rules: LabelRules) -> Pools:
 def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarray:
     """[F] indices as in `Pools.foreground` -> [F, 2] float64: (center shift / duration, log duration ratio).
 
-    Towards the instance with the highest tIoU; durations here are end - start + 1 (golden "sampling":
-    fg_reg_targets). Raises InputError where the record has no instance to regress to.
+    The target is the instance with the highest tIoU. Durations here are end - start + 1 (golden "sampling":
+    fg_reg_targets). InputError: the record has no instance to regress to.
     """
     segments = node_segments(record)[foreground]
     if not len(segments):
@@ -71,7 +78,7 @@ def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarra
             f"video {record.video_id}: {len(segments)} proposals are labeled foreground, but it has no annotated "
             "instance: add its annotations or drop the proposals' labels"
         )
-    nearest = record.gt_segments[_overlap_and_tiou(segments, record.gt_segments)[1].argmax(axis=1)]
+    nearest = record.gt_segments[pairwise(tiou_of, segments, record.gt_segments).argmax(axis=1)]
     duration = segments[:, 1] - segments[:, 0] + 1
     shift = (nearest.sum(axis=1) - segments.sum(axis=1)) / 2 / duration
     return np.stack([shift, np.log((nearest[:, 1] - nearest[:, 0] + 1) / duration)], axis=1)
@@ -80,8 +87,8 @@ def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarra
 def regression_stats(records: Iterable[VideoRecord], rules: LabelRules) -> np.ndarray:
     """[[mean shift, mean log ratio], [their population std]] float64 over all foreground proposals (golden "sampling").
 
-    Ground truth itself is left out, because its targets are 0. Without any foreground proposal the mean is 0; a std
-    of 0 is replaced by 1, so that standardizing stays defined.
+    The instances themselves are left out, because their targets are 0. Without any foreground proposal the mean is 0.
+    1 replaces a std of 0, so that standardizing stays defined.
     """
     targets = [np.zeros((0, 2))]
     for record in records:
@@ -95,5 +102,5 @@ def regression_stats(records: Iterable[VideoRecord], rules: LabelRules) -> np.nd
 
 
 def node_segments(record: VideoRecord) -> np.ndarray:
-    """[P + G, 2] frames: the proposals, then the instances; what the indices of `Pools` point into."""
+    """[P + G, 2] frames: the proposals, then the instances, which the indices of `Pools` point into."""
     return np.concatenate([record.proposals.reshape(-1, 2), record.gt_segments.reshape(-1, 2)])

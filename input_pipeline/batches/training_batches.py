@@ -1,7 +1,7 @@
-"""From videos to padded NumPy batches: what batch number `step` holds is a pure function of `step`.
+"""Batches to train on, in padded NumPy arrays: what batch number `step` holds is a pure function of `step`.
 
-That is what makes the pipeline seekable and the same for any number of processes and workers: nothing here has a
-position, and every random draw is keyed by (seed, epoch, visit, video id). pipeline.py runs these in parallel.
+So a run can start at any step, and any number of processes and workers sees the same batches: nothing here has a
+position, and every random draw is keyed by (seed, epoch, visit, video id). stream.py makes them ahead and in parallel.
 """
 
 import threading
@@ -9,19 +9,17 @@ import threading
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.structs import Batch, Targets, count_centers
-from contextloc_jax.localization.alignment import (
-    Align,
-)
-from input_pipeline.batches.keyed_draws import KeyedDraws, keyed_permutation, keyed_uint32, video_hash
-from input_pipeline.batches.padding import empty_batch, fill_features
+from contextloc_jax.core.keyed_draws import KeyedDraws, keyed_permutation, keyed_uint32, video_key
+from contextloc_jax.core.structs import Batch, count_centers
+from contextloc_jax.localization.alignment import Align
+from contextloc_jax.localization.neighbors import tree_hops
+from contextloc_jax.localization.tree import INNER_NODES, TREE_NODES
+from input_pipeline.batches.padding import empty_batch, empty_targets, fill_features
 from input_pipeline.batches.sampling import Sample, TrainingPool, center_types, draw_sample, training_pool
 from input_pipeline.batches.shapes import power_of_two, usual_length, usual_nodes
 from input_pipeline.batches.targets import LabelRules, pools
 from input_pipeline.datasets.video_source import VideoSource
 
-TREE_NODES = 21  # a center, its 4 children and theirs
-_FIRST_HOP = np.array([[row, *range(4 * row + 1, 4 * row + 5)] for row in range(5)])  # positions in a tree
 _SAMPLED_DRAWS = 256
 
 
@@ -33,17 +31,19 @@ def trainable_videos(source: VideoSource) -> np.ndarray:
 class TrainingBatches:
     """`batch(step)` -> (video indices [v] int32, Batch of v videos): process p's rows of global batch `step`.
 
-    An epoch is a permutation, keyed by (seed, epoch), of every (video with ground truth, visit); its last partial
-    batch is dropped. `centers` are the foreground, incomplete and background centers of a video, C together.
+    An epoch is a permutation, keyed by (seed, epoch), of every (video with ground truth, visit). Its last partial batch
+    is dropped. `centers` are the numbers of foreground, incomplete and background centers of a video; C is their sum.
 
-    Every shape is a compilation, so nearly all batches have the same one, and which ones do not depends on neither
-    process nor start:
+    Every new shape compiles a new program, so nearly all batches have one shape. Which ones do not is the same for
+    every process and every start:
 
-    T is the least power of two that holds the longest video of the global batch, but not below one that half of all
-    batches need not exceed (`usual_length`): one long video makes no other batch longer.
-    M is 21 C, the most nodes that C trees have. Trees share many, though; where a sample of draws shows that a
-    fifth of the room would stay empty, M is smaller from the first step to the last (`usual_nodes`), and 21 C in
-    the rare batch that needs more. Several processes would not agree on that, so they always have 21 C.
+    T is the least power of two that holds the longest video of the global batch, but at least the length that
+    suffices for half of all batches (`usual_length`). One long video makes no other batch longer.
+    M is 21 C, the most nodes that C trees have. But trees share many nodes. Where a sample of draws shows that a fifth
+    of the room would stay empty, M is smaller from the first step to the last (`usual_nodes`), and 21 C in the rare
+    batch that needs more. Several processes would not agree on that, so they always have 21 C.
+
+    InputError: batch_size is no multiple of the processes, or more than an epoch.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class TrainingBatches:
         *,
         rules: LabelRules,
         regression_stats: np.ndarray,
-        batch_size: int,
-        seed: int,
         align: Align,
-        visits_per_epoch: int = 20,
-        centers: tuple[int, int, int] = (1, 6, 1),
+        batch_size: int,
+        visits_per_epoch: int,
+        centers: tuple[int, int, int],
+        seed: int,
         process_index: int = 0,
         process_count: int = 1,
     ):
@@ -82,6 +82,7 @@ class TrainingBatches:
         self._nodes = usual_nodes(self._sampled_nodes(), most_nodes) if process_count == 1 else most_nodes
 
     def batch(self, step: int) -> tuple[np.ndarray, Batch]:
+        """This process's rows of global batch `step`."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size]
         visits, places = np.divmod(order, len(self._videos))
@@ -90,14 +91,8 @@ class TrainingBatches:
         num_snippets = power_of_two(self._source.num_snippets[all_videos].max(), self._usual_length)
         visits, videos = visits[self._rows], all_videos[self._rows]
         count, centers = len(videos), sum(self._centers)
-        batch = empty_batch(self._source, count, num_snippets, TREE_NODES * centers, 5 * centers, centers)
-        targets = Targets(
-            center_type=np.zeros((count, centers), np.int32),
-            label=np.zeros((count, centers), np.int32),
-            regression=np.zeros((count, centers, 2), np.float32),
-            totals=np.tile(totals, (count, 1)),
-        )
-        batch = batch._replace(targets=targets)
+        batch = empty_batch(self._source, count, num_snippets, TREE_NODES * centers, INNER_NODES * centers, centers)
+        batch = batch._replace(targets=empty_targets(count, centers, totals))
         for row, (visit, video) in enumerate(zip(visits.tolist(), videos.tolist(), strict=True)):
             self._fill(batch, row, video, epoch, visit)
         if not batch.node_count[:, self._nodes :].any():
@@ -113,8 +108,7 @@ class TrainingBatches:
         fill_features(batch, row, self._source.features(video))
         batch.segments[row, : len(nodes)] = snippets[nodes]
         batch.node_count[row, : len(nodes)] = counts
-        batch.first_hop[row] = places.reshape(-1, TREE_NODES)[:, _FIRST_HOP].reshape(-1, 5)
-        batch.second_hop[row] = np.arange(batch.first_hop.shape[1]).reshape(-1, 5)
+        batch.first_hop[row], batch.second_hop[row] = tree_hops(places.reshape(sample.trees.shape))
         batch.center_mask[row] = True
         batch.example_key[row] = keyed_uint32(*key)
         batch.targets.center_type[row] = sample.center_type
@@ -122,8 +116,8 @@ class TrainingBatches:
         batch.targets.regression[row] = sample.regression
 
     def _draw(self, video: int, epoch: int, visit: int) -> tuple[tuple[int, ...], Sample]:
-        key = (self._seed, epoch, visit, video_hash(self._source.records[video].video_id))
-        return key, draw_sample(self._pool(video)[0], KeyedDraws(*key), *self._centers)
+        key = (self._seed, epoch, visit, video_key(self._source.records[video].video_id))
+        return key, draw_sample(self._pool(video)[0], KeyedDraws(*key), self._centers)
 
     def _sampled_nodes(self) -> np.ndarray:
         """Distinct nodes of some visits of the first epoch, of all videos or of evenly chosen ones."""
@@ -134,10 +128,10 @@ class TrainingBatches:
         return np.array([len(np.unique(sample.trees)) for sample in samples])
 
     def _types(self, video: int) -> np.ndarray:
-        """What `draw_sample` will find of the video in its slots; also asked of videos of other processes."""
+        """The types that `draw_sample` will give to the slots of a video, also of a video of another process."""
         if video not in self._center_types:
             sizes = [len(pool) for pool in pools(self._source.records[video], self._rules)]
-            self._center_types[video] = center_types(sizes, *self._centers)
+            self._center_types[video] = center_types(sizes, self._centers)
         return self._center_types[video]
 
     def _pool(self, video: int) -> tuple[TrainingPool, np.ndarray]:
@@ -145,7 +139,7 @@ class TrainingBatches:
         if video not in self._pools:
             record = self._source.records[video]
             pool = training_pool(record, self._rules, self._stats)
-            snippets = self._align(pool.ticks, record, int(self._source.num_snippets[video]))
+            snippets = self._align(pool.ticks, record.num_frames, int(self._source.num_snippets[video]))
             self._pools[video] = pool, snippets
         return self._pools[video]
 

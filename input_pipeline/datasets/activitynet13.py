@@ -1,7 +1,9 @@
-"""`activitynet13`: ActivityNet v1.3, 10,024 training and 4,926 validation videos of 200 classes, files brought by the
-user. Its features are rescaled to 100 bins a video (config.data.num_bins)."""
+"""`activitynet13`: ActivityNet v1.3, 10,024 training and 4,926 validation videos of 200 classes, from files that the
+user brings. Features are rescaled to 100 bins a video (config.data.num_bins)."""
 
-from input_pipeline.datasets.from_files import Files, ProposalVideos, open_builder
+from input_pipeline.datasets.from_files import FILE_SETTINGS, Files, ProposalVideos, open_builder
+
+SETTINGS = FILE_SETTINGS
 
 CITATION = """@inproceedings{caba2015activitynet,
   title={ActivityNet: A Large-Scale Video Benchmark for Human Activity Understanding},
@@ -19,5 +21,5 @@ class Activitynet13(ProposalVideos):
 
 
 def make_builder(data_dir: str, **settings) -> Activitynet13:
-    """The builder of these files (`Files`). Raises InputError for paths and lists that cannot be used."""
+    """The builder of these files (`Files`). InputError: paths and lists that cannot be used."""
     return open_builder(Activitynet13, data_dir, Files(**settings))

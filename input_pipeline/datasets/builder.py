@@ -6,8 +6,6 @@ as raw bytes (12x faster to write than TFDS' default, exact, and the dtype of th
 
 import hashlib
 import json
-import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import read_json
+from contextloc_jax.core.progress import Progress
+from contextloc_jax.core.ranges import check_range
 from input_pipeline.datasets import data_report
 from input_pipeline.datasets.data_report import Findings, Written
-from input_pipeline.videos.records import VideoRecord
+from input_pipeline.videos.records import FEATURE_DTYPE, VideoRecord
 
-FEATURE_DTYPES = ("float16", "float32")
 _ARRAY_FIELDS = {  # VideoRecord field -> (shape, dtype) as stored; see VideoRecord for the meaning
     "gt_labels": ((None,), np.int64),
     "gt_segments": ((None, 2), np.int64),
@@ -36,8 +34,7 @@ _ARRAY_FIELDS = {  # VideoRecord field -> (shape, dtype) as stored; see VideoRec
 
 def example_spec(feature_width: int, feature_dtype: str) -> tfds.features.FeaturesDict:
     """Features of an example: `features` [T, feature_width] of `feature_dtype`, and a VideoRecord's fields."""
-    if feature_dtype not in FEATURE_DTYPES:
-        raise InputError(f"feature_dtype is {feature_dtype!r}: expected one of {', '.join(FEATURE_DTYPES)}")
+    check_range("config.data.feature_dtype", feature_dtype, FEATURE_DTYPE)
 
     def tensor(shape, dtype):
         return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
@@ -56,7 +53,7 @@ def example_spec(feature_width: int, feature_dtype: str) -> tfds.features.Featur
 
 
 def to_example(record: VideoRecord, features: np.ndarray) -> dict:
-    """What a builder yields for a video; features [T, D] already have the stored dtype."""
+    """The example that a builder yields for a video; features [T, D] already have the stored dtype."""
     arrays = {name: getattr(record, name) for name in _ARRAY_FIELDS}
     has_scores = record.proposal_scores is not None
     arrays["proposal_scores"] = record.proposal_scores if has_scores else np.zeros(0)
@@ -74,7 +71,7 @@ def to_example(record: VideoRecord, features: np.ndarray) -> dict:
 
 
 def from_example(example: dict) -> tuple[VideoRecord, np.ndarray]:
-    """The inverse of `to_example`, of an example as `builder.as_data_source` decodes it."""
+    """The inverse of `to_example`, for an example as `builder.as_data_source` decodes it."""
     arrays = {name: example[name] for name in _ARRAY_FIELDS}
     if not example["has_proposal_scores"]:
         arrays["proposal_scores"] = None
@@ -89,7 +86,7 @@ def from_example(example: dict) -> tuple[VideoRecord, np.ndarray]:
 
 
 def inputs_key(inputs: dict) -> str:
-    """A short hash of everything that determines a dataset: JSON-able settings and digests of the files read."""
+    """A short digest of everything that determines a dataset: JSON-able settings and digests of the files read."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -97,20 +94,31 @@ def inputs_key(inputs: dict) -> str:
 class Contents:
     """What a build writes: lazily made videos of every split.
 
-    splits: {split: (number of videos, function that iterates over (VideoRecord, features [T, D]))}; features are None
-    for a video that cannot be used.
+    splits: {split: (number of videos, function that iterates over (VideoRecord, features [T, D]))}. The features of a
+    video that cannot be used are None.
     """
 
     splits: dict[str, tuple[int, Callable[[], Iterable[tuple[VideoRecord, np.ndarray | None]]]]]
 
 
-class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base of the project's builders: a subclass states `dataset_description` and `make_contents`, and where there
-    is anything to say of a split beside what was written, `findings` and `notes`.
+@dataclass(kw_only=True)
+class VideoDatasetConfig(tfds.core.BuilderConfig):
+    """What the builder and `video_source` ask for: columns and stored dtype of the features, names of the classes.
 
-    Its `builder_config` has `class_names`, `feature_width` and `feature_dtype`; the config's name is the hash of all
-    inputs, so that a changed input is another folder and an unchanged one is found finished. TFDS writes into an
-    `incomplete.*` folder and renames it at the end, so a killed build never looks finished.
+    name: `inputs_key` of all inputs, so that a changed input is another folder and an unchanged one is found finished.
+    """
+
+    feature_width: int
+    feature_dtype: str
+    class_names: tuple[str, ...]
+
+
+class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Base of the project's builders; its `builder_config` is a VideoDatasetConfig.
+
+    A subclass states `dataset_description` and `make_contents`, and where there is anything to say of a split beside
+    what was written, `findings` and `notes`. TFDS writes into a folder `incomplete.*` and renames it at the end, so a
+    killed build never looks finished.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -128,7 +136,7 @@ class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
         return Findings()
 
     def report(self) -> dict:
-        """The data report of the finished dataset (data_report.py): made once from what was written, kept beside it."""
+        """The data report of the finished dataset (data_report.py), made once and kept beside it."""
         path = Path(self.data_dir) / data_report.FILE_NAME
         if not path.exists():
             names = self.builder_config.class_names
@@ -170,27 +178,3 @@ class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
             if features is not None:
                 yield record.video_id, to_example(record, features)
             progress.advance()
-
-
-class Progress:
-    """A line on stderr, once a second, that counts videos and says how long the rest will take.
-
-    Nothing of a job that took less than `after_seconds`.
-    """
-
-    def __init__(self, name: str, total: int, after_seconds: float = 0.0):
-        self._name, self._total, self._done, self._after = name, total, 0, after_seconds
-        self._start = self._shown = time.monotonic()
-
-    def advance(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now - self._start < self._after or (self._done < self._total and now - self._shown < 1.0):
-            return
-        self._shown = now
-        remaining = (now - self._start) / self._done * (self._total - self._done)
-        end = "\n" if self._done == self._total else "\r" if sys.stderr.isatty() else "\n"
-        print(
-            f"{self._name}: {self._done}/{self._total} videos, {remaining:.0f} s left",
-            end=end, file=sys.stderr, flush=True,
-        )  # fmt: skip

@@ -1,6 +1,8 @@
 """`custom`: your own features, proposals and annotations; docs/custom_dataset.md is the tutorial."""
 
-from input_pipeline.datasets.from_files import Files, ProposalVideos, open_builder
+from input_pipeline.datasets.from_files import FILE_SETTINGS, Files, ProposalVideos, open_builder
+
+SETTINGS = FILE_SETTINGS
 
 
 class Custom(ProposalVideos):
@@ -10,5 +12,5 @@ class Custom(ProposalVideos):
 
 
 def make_builder(data_dir: str, **settings) -> Custom:
-    """The builder of these files (`Files`). Raises InputError for paths and lists that cannot be used."""
+    """The builder of these files (`Files`). InputError: paths and lists that cannot be used."""
     return open_builder(Custom, data_dir, Files(**settings))

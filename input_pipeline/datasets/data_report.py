@@ -1,8 +1,8 @@
 """data_report.json and its printed summary: what a dataset holds, what was left out of it, and why.
 
-Per split: `videos` listed and `kept`; ids of those `left_out` by a preset, with `missing_features`,
+Per split: `videos` listed and `kept`; the ids of videos `left_out` by a preset, with `missing_features`,
 `missing_proposals`, `no_ground_truth`, `length_mismatch`, `non_finite` features, and `duplicates`; proposals a video;
-AR@50/100/200; instances a class. It is made from the finished dataset and from what was known before it was written.
+AR@50/100/200; instances a class. The report is made from the finished dataset and from what was known before.
 """
 
 import os
@@ -15,6 +15,7 @@ import numpy as np
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import write_json
+from contextloc_jax.core.segments import pairwise, tiou_of
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.recall import average_recall
 from input_pipeline.formats.values import ReadReport
@@ -40,7 +41,10 @@ SUMMARY = {  # key of a split's report -> how the summary says it
 
 @dataclass
 class Findings:
-    """What is known of a split beside the videos written. `listed` None: just those; otherwise ids, as in SUMMARY."""
+    """What is known of a split beside the videos that were written: ids, as in SUMMARY.
+
+    listed: all that the files name; None: just those written.
+    """
 
     listed: frozenset[str] | None = None
     left_out: list[str] = field(default_factory=list)
@@ -84,7 +88,7 @@ def write_report(path: str | os.PathLike, report: dict) -> None:
 
 
 def summary_lines(report: dict) -> list[str]:
-    """What is printed of a report."""
+    """The lines that the user sees of a report."""
     lines = []
     for name, split in report["splits"].items():
         lines.append(_headline(f"{report['dataset']} {name}", split))
@@ -97,10 +101,10 @@ def summary_lines(report: dict) -> list[str]:
 
 
 def recall_at(records: Sequence[VideoRecord], counts: Sequence[int] = RECALL_AT) -> dict | None:
-    """AR at average numbers of proposals a video (upper_bounds.average_recall), tIoU 0.5 .. 0.95.
+    """AR at average numbers of proposals a video (`evaluation.recall.average_recall`), tIoU 0.5 .. 0.95.
 
-    {"50": value, ..., "ranked_by": "score" or "file order"}: without the generator's scores the best proposals are
-    taken to come first in the file. None where no video has both instances and proposals.
+    {"50": value, ..., "ranked_by": "score" or "file order"}: without the generator's scores, the order of the file
+    ranks the proposals, the best ones first. None where no video has both instances and proposals.
     """
     annotated = [record for record in records if len(record.gt_labels)]
     if not any(len(record.proposals) for record in annotated):
@@ -124,10 +128,10 @@ def recall_at(records: Sequence[VideoRecord], counts: Sequence[int] = RECALL_AT)
 def proposal_recall(pairs, thresholds=RECALL_THRESHOLDS) -> list[float]:
     """Share of ground-truth segments that some proposal meets with tIoU >= threshold.
 
-    `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. tIoU here is of real intervals, without the
-    frame-counting +1 that neighbor tables use.
+    `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. tIoU here is of real intervals, without the +1 of
+    counted frames that relations between proposals use.
     """
-    best = np.concatenate([_best_tiou(gt, proposals) for gt, proposals in pairs])
+    best = np.concatenate([pairwise(tiou_of, gt, proposals).max(axis=1, initial=0) for gt, proposals in pairs])
     return [float((best >= threshold).mean()) for threshold in thresholds]
 
 
@@ -181,7 +185,7 @@ def _length_mismatches(written: Sequence[Written], timing: Timing | None) -> dic
 
 
 def _length_hint(mismatches: dict[str, dict], kept: int) -> list[str]:
-    """Where most videos are off, by how much, since one setting is wrong then."""
+    """Where most videos do not fit, by how much: then one setting is wrong."""
     if 2 * len(mismatches) <= kept:
         return []
     ratio = np.median([2 * found["snippets"] / sum(found["expected"]) for found in mismatches.values()])
@@ -228,12 +232,3 @@ def _in_seconds(segments: Sequence[tuple[np.ndarray, float]]) -> tuple[np.ndarra
     """[(frames [N, 2], fps) a video] -> (video number [sum N], seconds [sum N, 2])."""
     video = np.repeat(np.arange(len(segments)), [len(frames) for frames, _ in segments])
     return video, np.concatenate([frames.reshape(-1, 2) / fps for frames, fps in segments])
-
-
-def _best_tiou(gt: np.ndarray, proposals: np.ndarray) -> np.ndarray:
-    if not len(proposals):
-        return np.zeros(len(gt))
-    starts, ends = (np.stack(np.broadcast_arrays(gt[:, None, i], proposals[None, :, i])) for i in (0, 1))
-    intersection = np.maximum(ends.min(0) - starts.max(0), 0)
-    union = (ends - starts).sum(0) - intersection
-    return (intersection / union).max(1)

@@ -1,28 +1,35 @@
 """What `custom`, `thumos14` and `activitynet13` share: videos from feature files, proposal files and annotations.
 
-A build reads every feature file once. Videos without features and videos whose features are not finite are left out and
-counted in the data report; whatever else is wrong stops the build. The key of a build holds the digests of the proposal
-files and annotations, and the names, sizes and times of change of the feature files (not their gigabytes of content).
-With a Beam runner the same examples are written by its workers, which must see the feature files under the same paths.
+A build reads every feature file once. It leaves out videos without features and videos whose features are not finite,
+and counts them in the data report; whatever else is wrong stops it. The key of a build holds the digests of the
+proposal files and annotations, and the names, sizes and times of change of the feature files (not their gigabytes).
+With a Beam runner its workers write the same examples; they must see the feature files under the same paths.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from contextloc_jax.core.errors import InputError, excerpt
 from contextloc_jax.core.files import read_bytes
+from contextloc_jax.core.ranges import Range, above, at_least, check_ranges
 from contextloc_jax.localization import alignment
-from input_pipeline.datasets.builder import FEATURE_DTYPES, Contents, VideoDatasetBuilder, inputs_key, to_example
+from input_pipeline.datasets.builder import (
+    Contents,
+    VideoDatasetBuilder,
+    VideoDatasetConfig,
+    inputs_key,
+    to_example,
+)
 from input_pipeline.datasets.data_report import Findings
 from input_pipeline.datasets.split_files import FeatureFiles, Split, read_split
 from input_pipeline.formats.annotations import VideoAnnotation, class_names, read_annotations
 from input_pipeline.formats.values import ReadReport
-from input_pipeline.videos.records import VideoRecord
+from input_pipeline.videos.records import FEATURE_DTYPE, VideoRecord
 from input_pipeline.videos.timing import Timing
 
 _GENERATION = 1  # raise it when the code makes other data from the same files
@@ -30,40 +37,36 @@ _GENERATION = 1  # raise it when the code makes other data from the same files
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Paths (None: not given) and how they are read; the fields are keys of config.data.
+    """Paths (None: not given) and how they are read; the fields are keys of config.data, but for the last one.
 
-    need_ground_truth: both splits, and one without any is an error; otherwise (prediction) the test split alone.
+    need_ground_truth: both splits, each with annotated videos; otherwise (prediction) the test split alone, annotated
+    or not. InputError: a value outside its range.
     """
 
-    train_proposals: str | None = None
-    test_proposals: str | None = None
-    train_features: str | None = None
-    test_features: str | None = None
-    annotations: str | None = None
-    num_classes: int = 0
-    fps: float = 30.0
-    snippet_stride: int = 8
-    snippet_length: int = 64
-    num_bins: int = 0
-    feature_dtype: str = "float32"
-    need_ground_truth: bool = True
+    train_proposals: str | None
+    test_proposals: str | None
+    train_features: str | None
+    test_features: str | None
+    annotations: str | None
+    num_classes: int
+    fps: float
+    snippet_stride: int
+    snippet_length: int
+    num_bins: int
+    feature_dtype: str
+    need_ground_truth: bool
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "num_classes": Range("the number of action classes in your files", lambda number: number >= 1),
+        "fps": above(0, "frames a second"),
+        "snippet_stride": at_least(1, "frames"),
+        "snippet_length": at_least(1, "frames"),
+        "num_bins": at_least(0, "bins"),
+        "feature_dtype": FEATURE_DTYPE,
+    }
 
     def __post_init__(self):
-        if self.num_classes < 1:
-            raise InputError(
-                f"config.data.num_classes is {self.num_classes}: set it to the number of action classes in your files"
-            )
-        if not self.fps > 0:
-            raise InputError(f"config.data.fps is {self.fps}: expected frames a second, above 0")
-        for name in ("snippet_stride", "snippet_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"config.data.{name} is {getattr(self, name)}: expected frames, at least 1")
-        if self.num_bins < 0:
-            raise InputError(f"config.data.num_bins is {self.num_bins}: expected a number of bins, or 0 for none")
-        if self.feature_dtype not in FEATURE_DTYPES:
-            raise InputError(
-                f"config.data.feature_dtype is {self.feature_dtype!r}: expected one of {', '.join(FEATURE_DTYPES)}"
-            )
+        check_ranges("config.data.", dataclasses.asdict(self), self.RANGES)
 
     def of_split(self, split: str) -> tuple[str, str]:
         """(proposal file, features) of a split. InputError, naming the key: one of them is not given."""
@@ -79,13 +82,7 @@ class Files:
         return Timing(self.fps, self.snippet_stride, self.snippet_length, self.num_bins)
 
 
-@dataclasses.dataclass
-class ProposalVideosConfig(tfds.core.BuilderConfig):
-    """The settings that TFDS and `video_source` ask for."""
-
-    feature_width: int = 0
-    feature_dtype: str = "float32"
-    class_names: tuple[str, ...] = ()
+FILE_SETTINGS = {field.name: Files.RANGES.get(field.name) for field in dataclasses.fields(Files)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,8 +180,8 @@ def open_builder(
 ) -> ProposalVideos:
     """The builder of these files; nothing is written before `download_and_prepare`.
 
-    names: the class names in index order; by default those of the annotations, else '1', '2', ... excluded: ids of test
-    videos to leave out. InputError: whatever is wrong with lists and paths.
+    names: the class names in the order of their indices; by default those of the annotations, else '1', '2', ...
+    excluded: ids of test videos to leave out. InputError: whatever is wrong with lists and paths.
     """
     paths = {split: files.of_split(split) for split in (("train", "test") if files.need_ground_truth else ("test",))}
     annotations_report = ReadReport()
@@ -197,7 +194,7 @@ def open_builder(
         left_out = excluded if name == "test" else frozenset()
         splits[name] = read_split(*paths[name], list(names), annotated, files.timing, left_out)
         _check_usable(name, splits[name], files)
-    config = ProposalVideosConfig(
+    config = VideoDatasetConfig(
         name=_key(files, paths, names, splits, excluded),
         feature_width=_feature_width(splits),
         feature_dtype=files.feature_dtype,
@@ -242,7 +239,7 @@ def _feature_width(splits: dict[str, Split]) -> int:
 
 
 def _key(files: Files, paths, names, splits: dict[str, Split], excluded: frozenset[str]) -> str:
-    """Settings and content; where the files lie does not matter."""
+    """The `inputs_key` of settings and content; where the files lie does not matter."""
     settings = {
         name: value
         for name, value in dataclasses.asdict(files).items()
@@ -256,7 +253,7 @@ def _key(files: Files, paths, names, splits: dict[str, Split], excluded: frozens
             "excluded": sorted(excluded),
             "annotations": _digest(files.annotations) if files.annotations else None,
             "proposals": {split: _digest(paths[split][0]) for split in paths},
-            "features": {split: splits[split].features.fingerprint() for split in splits},
+            "features": {split: splits[split].features.stamps() for split in splits},
         }
     )
 

@@ -7,22 +7,24 @@ Signals: 140 recordings of 10 people doing 7 shoulder exercises with either arm,
     Physiological Measurement 39 (2018), arXiv:1802.01489,
 
 as shipped in the `seglearn` 1.2.5 package (BSD-3-Clause, Copyright (c) 2018, David Burns). Real: every signal sample.
-Spliced: the sessions, see `input_pipeline/shoulder_sessions.py`. People 1-7 train, 8-10 test.
+Spliced: the sessions, see shoulder_sessions.py. People 1-7 train, 8-10 test.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-import tensorflow_datasets as tfds
-
+from contextloc_jax.core.ranges import at_least
 from contextloc_jax.proposals.sliding_windows import sliding_windows
 from input_pipeline.datasets import shoulder_sessions
-from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, inputs_key
+from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, VideoDatasetConfig, inputs_key
 from input_pipeline.datasets.shoulder_sessions import FPS, Composition, Session, Standardizer
 from input_pipeline.videos.labels import label_proposals
-from input_pipeline.videos.records import VideoRecord
+from input_pipeline.videos.records import FEATURE_DTYPE, VideoRecord
 
+SETTINGS = {"composition_seed": at_least(0), "feature_dtype": FEATURE_DTYPE}
 SPLIT_PEOPLE = {"train": range(1, 8), "test": range(8, 11)}
+FEATURE_WIDTH = 256  # columns of the projection
 PROJECTION_SEED = 20180205  # never varied: another projection is another dataset
+WINDOWS = {"shortest_seconds": 3.0, "growth": 1.4, "longest_seconds": 24.0}  # the proposals
 _GENERATION = 1  # raise it when the code below makes other data from the same settings
 
 CITATION = """@article{burns2018shoulder,
@@ -33,29 +35,19 @@ CITATION = """@article{burns2018shoulder,
 }"""
 
 
-@dataclass
-class ShoulderConfig(tfds.core.BuilderConfig):
-    """seed: of the splicing; feature_width: columns of the projection; window lengths in seconds."""
-
-    seed: int = 0
-    feature_width: int = 256
-    feature_dtype: str = "float32"
-    longest_window_seconds: float = 24.0
-    class_names: tuple[str, ...] = shoulder_sessions.ACTIONS
-
-
 class Shoulder(VideoDatasetBuilder):
     """TFDS builder; make it with `make_builder`."""
 
     dataset_description = "Shoulder exercises in sessions spliced from real wrist recordings (seglearn 1.2.5, BSD-3)."
     dataset_citation = CITATION
     dataset_homepage = "https://github.com/dmbee/seglearn"
+    seed: int
 
     def make_contents(self) -> Contents:
         config = self.builder_config
         recordings = shoulder_sessions.read_recordings(shoulder_sessions.recordings_file())
         sessions = {
-            split: shoulder_sessions.splice_sessions(recordings, people, config.seed, Composition())
+            split: shoulder_sessions.splice_sessions(recordings, people, self.seed, Composition())
             for split, people in SPLIT_PEOPLE.items()
         }
         statistics = {
@@ -66,7 +58,7 @@ class Shoulder(VideoDatasetBuilder):
         standardizer = Standardizer.fit(
             [statistics[s.video_id] for s in sessions["train"]], config.feature_width, PROJECTION_SEED
         )
-        records = {split: [_record(s, config) for s in sessions[split]] for split in sessions}
+        records = {split: [_record(session) for session in sessions[split]] for split in sessions}
 
         def videos(split):
             for record in records[split]:
@@ -75,33 +67,39 @@ class Shoulder(VideoDatasetBuilder):
         return Contents(splits={split: (len(records[split]), lambda split=split: videos(split)) for split in records})
 
 
-def make_builder(data_dir: str, **settings) -> Shoulder:
-    """The builder of these settings (fields of ShoulderConfig); nothing is built before `download_and_prepare`.
+def make_builder(data_dir: str, composition_seed: int, feature_dtype: str) -> Shoulder:
+    """The builder of sessions spliced by this seed; nothing is built before `download_and_prepare`.
 
-    Raises InputError where the recordings are not installed.
+    InputError: the recordings are not installed, or a setting is outside its range.
     """
     shoulder_sessions.recordings_file()  # absent: better said now than after the folders are made
-    config = ShoulderConfig(name="unnamed", **settings)
+    settings = {
+        "seed": composition_seed,
+        "feature_width": FEATURE_WIDTH,
+        "feature_dtype": feature_dtype,
+        "longest_window_seconds": WINDOWS["longest_seconds"],
+    }
     inputs = {
         "generation": _GENERATION,
         "recordings_sha256": shoulder_sessions.RECORDINGS_SHA256,
         "composition": asdict(Composition()),
         "projection_seed": PROJECTION_SEED,
-        "settings": settings_of(config),
+        "settings": settings,
     }
-    config.name = inputs_key(inputs)
-    return Shoulder(data_dir=data_dir, config=config, file_format="array_record")
+    config = VideoDatasetConfig(
+        name=inputs_key(inputs),
+        feature_width=FEATURE_WIDTH,
+        feature_dtype=feature_dtype,
+        class_names=shoulder_sessions.ACTIONS,
+    )
+    builder = Shoulder(data_dir=data_dir, config=config, file_format="array_record")
+    builder.seed = composition_seed
+    return builder
 
 
-def settings_of(config: ShoulderConfig) -> dict:
-    """The settings that determine the data, defaults included."""
-    names = ("seed", "feature_width", "feature_dtype", "longest_window_seconds")
-    return {name: getattr(config, name) for name in names}
-
-
-def _record(session: Session, config: ShoulderConfig) -> VideoRecord:
+def _record(session: Session) -> VideoRecord:
     num_frames = len(session.signal)
-    proposals = sliding_windows(num_frames, FPS, longest_seconds=config.longest_window_seconds)
+    proposals = sliding_windows(num_frames, FPS, **WINDOWS)
     labels, tiou, overlap_self, coverage = label_proposals(
         proposals, session.gt_segments, session.gt_labels, num_frames
     )

@@ -7,20 +7,21 @@ A "frame" is one 50 Hz sample.
 
 import hashlib
 import importlib.util
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
-from input_pipeline.batches.keyed_draws import KeyedDraws
+from contextloc_jax.core.keyed_draws import KeyedDraws
 
 FPS = 50
 SNIPPET_LENGTH, SNIPPET_STRIDE = 64, 8  # frames
 RECORDINGS_SHA256 = (
     "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"  # of seglearn 1.2.5's watch_dataset.npy
 )
-ACTIONS = ("PEN", "ABD", "FEL", "IR", "ER")  # labels 1..5, in this order
+ACTIONS = ("PEN", "ABD", "FEL", "IR", "ER")  # class indices 1..5, in this order
 BACKGROUND = ("TRAP", "ROW")
 SIDES = ("left", "right")  # the file's side 0 and 1
 NUM_CHANNELS, SPECTRUM_BINS = 6, 16
@@ -39,7 +40,8 @@ class Composition:
 
 @dataclass(frozen=True)
 class Session:
-    """One spliced session: `signal` [frames, 6]; gt_segments [G, 2] are frames, [start, end) of the action bouts.
+    """One spliced session: `signal` [frames, 6]; its G action bouts: gt_labels [G] class indices, gt_segments [G, 2]
+    frames, [start, end).
 
     `bouts` tells where every cut came from: (exercise, first frame in the recording, number of frames).
     """
@@ -75,12 +77,12 @@ def recordings_file() -> Path:
 def read_recordings(path: Path) -> dict[tuple[int, int, str], np.ndarray]:
     """{(person 1..10, side 0 left / 1 right, exercise): signal [frames, 6] float64}, one recording a key.
 
-    The file is a pickle, which may run code: only the one with the known hash is opened. Raises InputError otherwise.
+    The file is a pickle, which may run code: only the one with the known digest is loaded. InputError: another file.
     """
-    if hashlib.sha256(Path(path).read_bytes()).hexdigest() != RECORDINGS_SHA256:
-        raise InputError(f"{path}: not the recordings of seglearn 1.2.5 (hash differs): pip install seglearn==1.2.5")
-    with open(path, "rb") as file:
-        data = np.load(file, allow_pickle=True).item()
+    content = Path(path).read_bytes()
+    if hashlib.sha256(content).hexdigest() != RECORDINGS_SHA256:
+        raise InputError(f"{path}: not the recordings of seglearn 1.2.5 (digest differs): pip install seglearn==1.2.5")
+    data = np.load(io.BytesIO(content), allow_pickle=True).item()
     columns = zip(data["subject"], data["side"], data["y"], data["X"], strict=True)
     return {(int(p), int(s), data["y_labels"][int(y)]): np.asarray(x, np.float64) for p, s, y, x in columns}
 

@@ -1,10 +1,10 @@
 """One split of a dataset from its files: a proposal file, feature files, and annotations where there are any.
 
-Every frame here is a frame of the video that the features were extracted from. P-GCN lists count such frames; of a
-list's video whose duration is annotated, fps is n_frames / duration. CSV, JSON and annotations give seconds, which
-become frames (the nearest) at the annotated frame rate, or else at config.data.fps, which the data report then states
-as assumed. Annotators may have watched the video at another rate than the features were extracted at: where only
-config.data.fps fits the number of snippets, it is taken, and that is counted too.
+Every frame here is a frame of the video that the features were extracted from. P-GCN lists count such frames; where the
+annotations state the duration of a listed video, its fps is n_frames / duration. CSV, JSON and annotations give
+seconds. They become frames (the nearest) at the annotated frame rate, or else at config.data.fps, which the data report
+then states as assumed. Annotators may have watched the video at another rate than the features were extracted at. Where
+only config.data.fps fits the number of snippets, it is taken, and the data report counts that too.
 """
 
 import os
@@ -31,8 +31,8 @@ from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
 from input_pipeline.videos.timing import Timing
 
-# tIoU and own-overlap agree that differ by less than this, and by what so many frames change: lists were often
-# computed in seconds and rounded.
+# How far tIoU and own-overlap in a list may be from those of its ground truth: by a share, and by what so many frames
+# change. Lists were often computed in seconds and rounded.
 AGREEMENT, AGREEMENT_FRAMES = 0.01, 3
 SLOW_BYTES = 2**24  # of a proposal file that takes more than about two seconds to read
 
@@ -49,7 +49,7 @@ class FeatureFiles:
 
     @property
     def video_ids(self) -> list[str]:
-        """Sorted; of a folder, whatever file names it holds, without suffix."""
+        """Sorted ids; those of a folder are the names of its files without suffix."""
         return self._names
 
     def has(self, video_id: str) -> bool:
@@ -62,8 +62,8 @@ class FeatureFiles:
         """[T, D] as `features.read_features` gives them, NaN and infinite values included."""
         return read_features(self.path, video_id, width, check_finite=False)
 
-    def fingerprint(self) -> list:
-        """Names, sizes and times of change: what tells other contents without reading gigabytes."""
+    def stamps(self) -> list:
+        """Name, size and time of change of every file: they tell other contents without reading gigabytes."""
         path = Path(self.path)
         try:
             files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -74,12 +74,14 @@ class FeatureFiles:
 
 @dataclass
 class Split:
-    """The videos of a split that have features, and what was found on the way.
+    """The videos of a split that have features, and what was found while they were read.
 
-    listed: ids of the proposal file without those left_out by a preset. missing_features: those of them without
-    features; no_proposals: those without a proposal; list_disagrees {id: proposals whose tIoU or own-overlap in the
-    list is not what its ground truth gives}; guessed_frames: ids whose frame count had to come from the features;
-    assumed_fps: how many videos have the configured fps because no file says it.
+    listed            ids in the proposal file, without those left_out by a preset
+    missing_features  those of them without features
+    no_proposals      those of them without a proposal
+    list_disagrees    {id: number of proposals whose tIoU or own-overlap in the list differs from its ground truth}
+    guessed_frames    ids whose frame count had to come from the features
+    assumed_fps       how many videos have the configured fps because no file says it
     """
 
     records: list[VideoRecord]
@@ -102,10 +104,11 @@ def read_split(
     timing: Timing,
     excluded: frozenset[str] = frozenset(),
 ) -> Split:
-    """Reads the proposal file (any of the four forms, told by its content) and looks for the feature files.
+    """Reads the proposal file (any of the four forms, which its content tells) and looks for the feature files.
 
-    annotated: {video id: annotation}, empty where there are none. Ground truth of a list is its own, that of CSV and
-    JSON the annotations'. excluded: ids that are left out unseen. InputError: whatever the readers refuse.
+    class_names: in the order of their indices. annotated: {video id: annotation}, empty where there are none. A list
+    has ground truth of its own; for CSV and JSON it is in the annotations. excluded: ids of videos to leave out.
+    InputError: whatever the readers refuse.
     """
     files = FeatureFiles(features)
     reading = ReadReport()
@@ -183,7 +186,7 @@ class _SecondsReader:
         self._files, self._reading, self._guessed = files, reading, guessed
 
     def record(self, proposals: VideoProposals) -> VideoRecord:
-        """Without features the length does not matter: the video will be counted as missing."""
+        """The record of one video. Without features its length does not matter: it will be counted as missing."""
         video = self._annotated.get(proposals.video_id)
         where = f"{self._path}: video {excerpt(proposals.video_id)}"
         num_frames, fps = self._timed(proposals.video_id, video, where)
@@ -232,7 +235,7 @@ class _SecondsReader:
 
 
 def _to_frames(segments_seconds, fps, num_frames, kind, where, reading) -> tuple[np.ndarray, np.ndarray]:
-    """(segments [N, 2] frames, not clipped, kept [M] bool) by the rules of lists: empty and late ones are skipped."""
+    """(segments [N, 2] frames, not clipped; kept [M] bool) by the rules of lists, which skip empty and late ones."""
     segments = np.rint(np.minimum(segments_seconds * fps, MAX_FRAMES)).astype(np.int64).reshape(-1, 2)
     empty = segments[:, 1] <= segments[:, 0]
     late = ~empty & (segments[:, 0] >= num_frames)
@@ -249,7 +252,7 @@ def _to_frames(segments_seconds, fps, num_frames, kind, where, reading) -> tuple
 
 
 def _disagreements(record: VideoRecord) -> int:
-    """Proposals whose tIoU or own-overlap in the file is not what the ground truth gives; not of clipped ones."""
+    """How many proposals (but clipped ones) have another tIoU or own-overlap in the file than ground truth gives."""
     _, tiou, overlap_self, coverage = label_proposals(
         record.proposals, record.gt_segments, record.gt_labels, record.num_frames
     )

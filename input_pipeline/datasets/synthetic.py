@@ -1,23 +1,13 @@
 """`synthetic`: made videos of THUMOS14's size, for benchmarks and scale tests; smaller by config.data.synthetic."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 
-import tensorflow_datasets as tfds
-
-from contextloc_jax.core.errors import InputError
-from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, inputs_key
+from contextloc_jax.core.ranges import at_least
+from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, VideoDatasetConfig, inputs_key
 from input_pipeline.datasets.synthetic_videos import Sizes, make_video, video_ids
 
+SETTINGS = {"composition_seed": at_least(0)} | dict(Sizes.RANGES)
 _GENERATION = 1  # raise it when the code makes other data from the same settings
-
-
-@dataclass
-class SyntheticConfig(tfds.core.BuilderConfig):
-    """The settings that TFDS and `video_source` ask for."""
-
-    feature_width: int = 0
-    feature_dtype: str = "float16"
-    class_names: tuple[str, ...] = ()
 
 
 class Synthetic(VideoDatasetBuilder):
@@ -36,24 +26,15 @@ class Synthetic(VideoDatasetBuilder):
         return Contents({split: (counts[split], lambda split=split: videos(names[split])) for split in counts})
 
 
-def make_builder(data_dir: str, seed: int = 0, **settings) -> Synthetic:
-    """The builder of these `Sizes`. InputError: a size below what a video needs."""
+def make_builder(data_dir: str, composition_seed: int, **settings) -> Synthetic:
+    """The builder of these `Sizes`. InputError: a setting outside its range."""
     sizes = Sizes(**settings)
-    for field in fields(sizes):
-        least = 20 if field.name == "shortest_snippets" else 1
-        if field.type is int and getattr(sizes, field.name) < least:
-            raise InputError(f"synthetic {field.name} is {getattr(sizes, field.name)}: expected at least {least}")
-    if sizes.longest_snippets < sizes.shortest_snippets:
-        raise InputError(
-            f"synthetic longest_snippets is {sizes.longest_snippets}: expected at least shortest_snippets, "
-            f"{sizes.shortest_snippets}"
-        )
-    config = SyntheticConfig(
-        name=inputs_key({"generation": _GENERATION, "seed": seed, "sizes": asdict(sizes)}),
+    config = VideoDatasetConfig(
+        name=inputs_key({"generation": _GENERATION, "seed": composition_seed, "sizes": asdict(sizes)}),
         feature_width=sizes.feature_width,
         feature_dtype=sizes.feature_dtype,
         class_names=tuple(str(number) for number in range(1, sizes.num_classes + 1)),
     )
     builder = Synthetic(data_dir=data_dir, config=config, file_format="array_record")
-    builder.sizes, builder.seed = sizes, seed
+    builder.sizes, builder.seed = sizes, composition_seed
     return builder

@@ -1,30 +1,58 @@
 """Made videos of any size: features that show which class is where, and proposals near and beside the instances."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from input_pipeline.batches.keyed_draws import video_hash
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.keyed_draws import video_key
+from contextloc_jax.core.ranges import Range, at_least, check_ranges
 from input_pipeline.videos.labels import label_proposals
-from input_pipeline.videos.records import VideoRecord
+from input_pipeline.videos.records import FEATURE_DTYPE, VideoRecord
 
 FPS = 30.0
 STRIDE, LENGTH = 8, 64  # frames, of a snippet
 _INSTANCE_SNIPPETS = (6, 40)  # shortest and longest instance, about 3 to 12 seconds
+_FIRST_SNIPPETS = 20  # the first instance starts before this one
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is made; the defaults are THUMOS14's. Snippets of a video are drawn between the two ends."""
+    """How much is made. The number of snippets of a video is drawn from shortest_snippets to longest_snippets.
 
-    train_videos: int = 200
-    test_videos: int = 213
-    num_classes: int = 20
-    feature_width: int = 1024
-    shortest_snippets: int = 100
-    longest_snippets: int = 1024
-    num_proposals: int = 300
-    feature_dtype: str = "float16"
+    The keys of RANGES are the fields as keys of config.data. InputError: a size below what a video needs.
+    """
+
+    train_videos: int
+    test_videos: int
+    num_classes: int
+    feature_width: int
+    shortest_snippets: int
+    longest_snippets: int
+    num_proposals: int
+    feature_dtype: str
+
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "num_classes": at_least(1),
+        "feature_dtype": FEATURE_DTYPE,
+        "synthetic.train_videos": at_least(1),
+        "synthetic.test_videos": at_least(1),
+        "synthetic.feature_width": at_least(1),
+        "synthetic.shortest_snippets": at_least(_FIRST_SNIPPETS + _INSTANCE_SNIPPETS[0]),  # room for an instance
+        "synthetic.longest_snippets": at_least(1),
+        "synthetic.num_proposals": at_least(1),
+    }
+
+    def __post_init__(self):
+        values = {key: getattr(self, key.removeprefix("synthetic.")) for key in self.RANGES}
+        check_ranges("config.data.", values, self.RANGES)
+        if self.longest_snippets < self.shortest_snippets:
+            raise InputError(
+                f"config.data.synthetic.longest_snippets is {self.longest_snippets}; expected at least "
+                f"shortest_snippets, {self.shortest_snippets}"
+            )
 
 
 def make_video(video_id: str, sizes: Sizes, seed: int) -> tuple[VideoRecord, np.ndarray]:
@@ -32,7 +60,7 @@ def make_video(video_id: str, sizes: Sizes, seed: int) -> tuple[VideoRecord, np.
 
     Features are |normal| noise; during an instance its class's own direction, the same in all videos, is added.
     """
-    rng = np.random.default_rng([seed, video_hash(video_id)])
+    rng = np.random.default_rng([seed, video_key(video_id)])
     num_snippets = int(rng.integers(sizes.shortest_snippets, sizes.longest_snippets + 1))
     spans, labels = _instances(rng, num_snippets, sizes.num_classes)
     directions = np.abs(np.random.default_rng(seed).standard_normal((sizes.num_classes, sizes.feature_width), "f4"))
@@ -53,8 +81,8 @@ def video_ids(split: str, count: int) -> list[str]:
 
 
 def _instances(rng, num_snippets: int, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Disjoint spans [G, 2] of snippets, one after another with gaps between, and labels [G] of two classes a video."""
-    spans, first = [], int(rng.integers(1, 20))
+    """Disjoint spans [G, 2] of snippets with gaps between them, and class indices [G] of two classes a video."""
+    spans, first = [], int(rng.integers(1, _FIRST_SNIPPETS))
     shortest, longest = _INSTANCE_SNIPPETS
     while first + shortest < num_snippets:
         last = min(first + int(rng.integers(shortest, longest)), num_snippets - 1)

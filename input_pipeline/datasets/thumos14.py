@@ -1,6 +1,6 @@
 """`thumos14`: 200 validation videos to train on and 213 test videos, 20 classes, from files that the user brings.
 
-Presets of the test videos (config.data.test_videos), since published numbers differ in them:
+Presets of the test videos (config.data.test_videos), because published numbers differ in them:
 213  all. video_test_0001292 has only ambiguous instances, that is none of the 20 classes
      (github.com/happyharrycn/actionformer_release/issues/107).
 211  without video_test_0000270 and video_test_0001496, which are falsely annotated (SSN, arXiv:1704.06228;
@@ -10,7 +10,8 @@ Presets of the test videos (config.data.test_videos), since published numbers di
 """
 
 from contextloc_jax.core.errors import InputError
-from input_pipeline.datasets.from_files import Files, ProposalVideos, open_builder
+from contextloc_jax.core.ranges import one_of
+from input_pipeline.datasets.from_files import FILE_SETTINGS, Files, ProposalVideos, open_builder
 
 CLASS_NAMES = (
     "BaseballPitch", "BasketballDunk", "Billiards", "CleanAndJerk", "CliffDiving", "CricketBowling", "CricketShot",
@@ -23,6 +24,7 @@ EXCLUDED = {  # number of test videos -> those left out
     211: _FALSELY_ANNOTATED,
     210: _FALSELY_ANNOTATED | {"video_test_0001292"},
 }
+SETTINGS = FILE_SETTINGS | {"test_videos": one_of(*EXCLUDED)}
 
 CITATION = """@misc{thumos14, title={{THUMOS} challenge: Action recognition with a large number of classes},
   author={Jiang, Y.-G. and Liu, J. and Roshan Zamir, A. and Toderici, G. and Laptev, I. and Shah, M. and
@@ -38,12 +40,9 @@ class Thumos14(ProposalVideos):
     dataset_homepage = "http://crcv.ucf.edu/THUMOS14/"
 
 
-def make_builder(data_dir: str, test_videos: int = 213, **settings) -> Thumos14:
-    """The builder of these files (`Files`) and one of the presets. Raises InputError as `open_builder`."""
-    if test_videos not in EXCLUDED:
-        presets = ", ".join(map(str, EXCLUDED))
-        raise InputError(f"config.data.test_videos is {test_videos}: expected one of {presets}")
+def make_builder(data_dir: str, test_videos: int, **settings) -> Thumos14:
+    """The builder of these files (`Files`) and one of the presets. InputError as `open_builder`."""
     files = Files(**settings)
     if files.num_classes != len(CLASS_NAMES):
-        raise InputError(f"config.data.num_classes is {files.num_classes}: THUMOS14 has {len(CLASS_NAMES)} classes")
+        raise InputError(f"config.data.num_classes is {files.num_classes}; THUMOS14 has {len(CLASS_NAMES)} classes")
     return open_builder(Thumos14, data_dir, files, CLASS_NAMES, EXCLUDED[test_videos])

@@ -8,18 +8,18 @@ from dataclasses import fields
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.ranges import below, check_range
 from contextloc_jax.core.structs import GroundTruth
 from input_pipeline.videos.records import VideoRecord
 
-DEFAULT_CACHE_BYTES = 2**30
+VALIDATION_FRACTION = below(0, 1)
 
 
 class VideoSource:
     """V videos: `records` [V], `num_snippets` [V] int64, `class_names` [K], and `features(index)`.
 
     Videos are in the order of their ids, however the files are sharded. `identity` is a SHA-256 (hex) over all
-    records and features, so equal identities mean equal data. Features that were read stay in memory until
-    `cache_bytes` are full; later ones are read again each time. Safe to call from several threads.
+    records and features, so equal identities mean equal data. Safe to call from several threads.
     """
 
     def __init__(
@@ -68,8 +68,11 @@ class VideoSource:
         )
 
 
-def open_split(builder, split: str, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> VideoSource:
-    """The source over one split of a prepared TFDS builder (`datasets.prepare`). Reads every video once."""
+def open_split(builder, split: str, *, cache_bytes: int) -> VideoSource:
+    """The source over one split of a prepared TFDS builder (`datasets.prepare`). Reads every video once.
+
+    Features that were read stay in memory until `cache_bytes` are full; later ones are read again each time.
+    """
     from input_pipeline.datasets.builder import from_example
 
     data = builder.as_data_source(split)
@@ -109,13 +112,12 @@ def source_from_arrays(
 
 
 def split_validation(source: VideoSource, fraction: float) -> tuple[VideoSource, VideoSource | None]:
-    """(training source, validation source): whole groups are held out, chosen by the hash of their name.
+    """(training source, validation source): whole groups are held out, chosen by the digest of their name.
 
-    round(fraction * groups) groups, at least one; none (and None) where fraction is 0. Raises InputError where
-    nothing would be left on one side.
+    round(fraction * groups) groups, at least one; none (and None) where fraction is 0. InputError: a fraction that is
+    not in [0, 1), or that leaves no video to train on.
     """
-    if not 0 <= fraction < 1:
-        raise InputError(f"validation_fraction is {fraction}: expected a number from 0 to below 1")
+    check_range("config.data.validation_fraction", fraction, VALIDATION_FRACTION)
     if fraction == 0:
         return source, None
     group_of = [record.group or record.video_id for record in source.records]
@@ -123,7 +125,8 @@ def split_validation(source: VideoSource, fraction: float) -> tuple[VideoSource,
     held_out = set(groups[: max(1, round(fraction * len(groups)))])
     if len(held_out) == len(groups):
         raise InputError(
-            f"validation_fraction {fraction} of {len(groups)} groups leaves no video to train on: lower it or set 0"
+            f"config.data.validation_fraction {fraction} of {len(groups)} groups leaves no video to train on; lower it "
+            "or set 0"
         )
     kept = [i for i, group in enumerate(group_of) if group not in held_out]
     held = [i for i, group in enumerate(group_of) if group in held_out]
@@ -131,8 +134,8 @@ def split_validation(source: VideoSource, fraction: float) -> tuple[VideoSource,
 
 
 class FeatureCache:
-    """Remembers arrays by key until `budget_bytes` are full. It never evicts: visits come in random order, where
-    evicting would help nobody."""
+    """Remembers arrays by key until `budget_bytes` are full. It never evicts: visits come in random order, so another
+    array would be no better choice."""
 
     def __init__(self, read: Callable[[int], np.ndarray], budget_bytes: int):
         self._read = read

@@ -5,8 +5,8 @@ ActivityNet:    {"version": ..., "taxonomy": [...], "database": {video id: {"dur
 flat THUMOS14:  {video id: {"duration_second": 269.0, "duration_frame": 2690, "annotations": [as above]}}
 
 Times are seconds, as numbers or strings. `duration`, `fps`, `duration_frame`, `subset` are optional in both; the flat
-form has its subset in the names (video_validation_..., video_test_...). Instances with end <= start are skipped and
-counted in the ReadReport; those that end after the video are counted and kept as they are.
+form has its subset in the names (video_validation_..., video_test_...). Instances with end <= start are skipped, those
+that end after the video are kept as they are; the ReadReport counts both.
 """
 
 import math
@@ -57,7 +57,7 @@ def read_annotations(path: str | os.PathLike, report: ReadReport | None = None) 
             f"{path}: found {excerpt(content)}, expected {{'database': {{video id: ...}}}} or {{video id: ...}}"
         )
     videos = content.get("database", content)
-    if isinstance(content, dict) and "results" in content and "database" not in content:
+    if "results" in content and "database" not in content:
         raise InputError(f"{path}: holds detections ('results'), expected annotations ('database')")
     if not isinstance(videos, dict) or not videos:
         raise InputError(f"{path}: no videos: expected {{'database': {{video id: ...}}}} or {{video id: ...}}")
@@ -71,7 +71,7 @@ def write_annotations(path: str | os.PathLike, videos: Iterable[VideoAnnotation]
 
 
 def class_names(videos: Iterable[VideoAnnotation]) -> list[str]:
-    """The labels in use, sorted: class k of a proposal list is entry k - 1. Names that are numbers sort as numbers."""
+    """The labels in use, sorted: class index k of a proposal list is entry k - 1. Numbers as names sort as numbers."""
     return sorted(
         {label for video in videos for label in video.labels},
         key=lambda name: (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 10 else (1, 0, name),
@@ -80,23 +80,23 @@ def class_names(videos: Iterable[VideoAnnotation]) -> list[str]:
 
 def select_subset(
     videos: Sequence[VideoAnnotation],
-    protocol: str = "thumos14",
+    protocol: str,
     subset: str | None = None,
     path: str | os.PathLike = "annotations",
 ) -> list[VideoAnnotation]:
-    """The videos of `subset` (any case), by default of what `protocol` evaluates.
+    """The videos of `subset` (any case); None: of the subset that `protocol` evaluates.
 
     All videos where none has a subset and none is asked for. path: their file, for the messages. InputError: unknown
     protocol, no video in the subset.
     """
-    find_protocol(protocol)
+    evaluated = find_protocol(protocol).subsets
     if not any(video.subset for video in videos):
         if subset is not None:
             raise InputError(
                 f"{path}: no video names a subset, but --subset={subset} asks for one; leave it out to take all videos"
             )
         return list(videos)
-    wanted = find_protocol(protocol).subsets if subset is None else (subset.lower(),)
+    wanted = evaluated if subset is None else (subset.lower(),)
     chosen = [video for video in videos if video.subset.lower() in wanted]
     if not chosen:
         present = excerpt(sorted({video.subset for video in videos if video.subset}))
@@ -108,15 +108,15 @@ def select_subset(
 
 def ground_truth(
     videos: Sequence[VideoAnnotation],
-    protocol: str = "thumos14",
+    protocol: str,
     subset: str | None = None,
     labels: Sequence[str] | None = None,
     path: str | os.PathLike = "annotations",
 ) -> GroundTruth:
     """The instances of one subset (see `select_subset`) as evaluation reads them, in seconds.
 
-    labels: the class names in index order, by default `class_names` of the subset. duration_seconds is NaN where the
-    file does not state it. InputError: an instance whose label is not among `labels`.
+    labels: the class names in the order of their indices, by default `class_names` of the subset. duration_seconds is
+    NaN where the file does not state it. InputError: an instance whose label is not among `labels`.
     """
     chosen = select_subset(videos, protocol, subset, path)
     names = list(class_names(chosen) if labels is None else labels)

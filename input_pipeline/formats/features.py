@@ -1,8 +1,8 @@
 """Snippet features from files: .npy, .npz, torch tensors (without torch) and HDF5.
 
 Two layouts: a folder with one file a video, named by the video id with or without suffix (P-GCN's release: without), or
-one file for all videos with a key a video (HDF5, .npz, a torch dict). What a file is, is told by its first bytes. Of a
-video's own file with several arrays, the one called like the video or "features" is read, else its only one.
+one file for all videos with a key a video (HDF5, .npz, a torch dict). The first bytes of a file tell which kind it is.
+Where the file of one video has several arrays, the array called like the video or "features" is read.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def read_features(
 ) -> np.ndarray:
     """Features [T, D] of one video: float16 where the file has float16, else float32.
 
-    path: a folder or a file for all videos, of which `video_id` names one; or, without video_id, one video's own file.
+    path: a folder or a file for all videos, and video_id the video to read; or, without video_id, one video's own file.
     width: the expected D. InputError, naming file and video: no such file or key, two files of that name, damage, not
     two dimensions, no snippets, another width, and (check_finite) NaN or infinite values.
     """
@@ -65,7 +65,7 @@ def find_features(folder: str | os.PathLike, video_id: str) -> Path | None:
 
 
 def feature_videos(path: str | os.PathLike) -> list[str]:
-    """The ids of all videos that a folder or a file for all videos holds, sorted; no file of a folder is opened."""
+    """The ids of all videos in a folder or a file for all videos, sorted. Opens no file of a folder."""
     if os.path.isdir(path):
         return sorted({_without_suffix(name) for name in _file_names(path)})
     names = _with_arrays(Path(path), lambda names, _: None if names is None else sorted(names))
@@ -95,7 +95,7 @@ def _opened(path: Path) -> Iterator[tuple[Collection[str] | None, _Read]]:
     if start.startswith(b"\x93NUMPY"):
         yield None, lambda _: np.load(path, allow_pickle=False)
     elif start == _HDF5:
-        import h5py  # here: it takes a quarter of a second, and most data sets need none
+        import h5py  # here: it takes a quarter of a second, and most datasets do not need it
 
         with h5py.File(path) as file:
             yield file.keys(), lambda name: _hdf5_array(file[name], f"{path}: {excerpt(name)}")
@@ -115,7 +115,7 @@ def _is_torch_zip(path: Path) -> bool:
 
 
 def _hdf5_array(node: Any, where: str) -> np.ndarray:
-    """The values of a dataset, or of the one in a group that `_own_name` takes."""
+    """The values of an HDF5 dataset; of a group, those of the dataset in it that `_own_name` chooses."""
     if hasattr(node, "keys"):
         node = node[_own_name(node.keys(), "", where)]
     if node.nbytes > MAX_BYTES:

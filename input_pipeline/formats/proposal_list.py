@@ -1,8 +1,8 @@
 """Proposal lists in text form: P-GCN's (whole frames) and SSN's normalized ones (fractions of the video).
 
-list_groups.py says how they are written. Rules of P-GCN's parser ("golden rule"), in this order and counted in the
-ReadReport: segments with end <= start are skipped, an end past the video is clipped, segments that start past the
-video are skipped. Everything else that is wrong is an InputError with its line.
+proposal_list_text.py says how they are written. P-GCN's parser has three rules ("golden rules"): it skips segments
+with end <= start, skips segments that start past the video, and clips an end past the video. The ReadReport counts all
+three. Everything else that is wrong is an InputError with its line.
 """
 
 import os
@@ -40,35 +40,35 @@ class NormalizedVideo:
 
 def read_proposal_list(
     path: str | os.PathLike,
-    fps: float = 30.0,
+    fps: float,
     num_classes: int | None = None,
     report: ReadReport | None = None,
 ) -> list[VideoRecord]:
     """The videos of a P-GCN list in file order, also those without instances or proposals.
 
-    fps: frames a second, which the list does not say. num_classes: labels above it are an InputError.
-    proposal_coverage is taken before the end is clipped (golden rule).
+    fps: frames a second, which the list does not say. num_classes: a class index above it is an InputError.
+    proposal_coverage counts the proposal before its end is clipped (golden rule).
     """
     report = report or ReadReport()
     return [_record(group, group.num_frames, fps, report) for group in read_groups(path, False, num_classes)]
 
 
 def read_normalized_list(path: str | os.PathLike, num_classes: int | None = None) -> list[NormalizedVideo]:
-    """The groups of an SSN normalized list as they stand: nothing skipped, nothing clipped."""
+    """The groups of an SSN normalized list as written: nothing is skipped or clipped."""
     return [_normalized(group) for group in read_groups(path, True, num_classes)]
 
 
 def read_normalized_proposal_list(
     path: str | os.PathLike,
-    num_frames: Mapping[str, int] | None = None,
-    fps: float = 30.0,
+    num_frames: Mapping[str, int] | None,
+    fps: float,
     num_classes: int | None = None,
     report: ReadReport | None = None,
 ) -> list[VideoRecord]:
     """The videos of an SSN normalized list in frames: frame = int(fraction * n_frames), as SSN converts them.
 
-    num_frames: {video id: frames}; where it is None the list's own header counts, which must say more than 1 then.
-    Segments that shrink to nothing in whole frames are skipped and counted with those of end <= start.
+    num_frames: {video id: frames}; None: those of the list's own headers, which must say more than 1 then. Segments
+    that shrink to nothing in whole frames are skipped and counted with those of end <= start.
     """
     report = report or ReadReport()
     records = []
@@ -89,7 +89,7 @@ def read_normalized_proposal_list(
 def write_proposal_list(path: str | os.PathLike, records: Iterable[VideoRecord]) -> None:
     """Writes records as a P-GCN list; `read_proposal_list` with the same fps gives them back.
 
-    A clipped end is written unclipped, recovered from the coverage. InputError: an id that a list cannot hold.
+    A clipped end is written as it was before, which the coverage tells. InputError: an id that a list cannot hold.
     """
     _write(path, _list_lines((_group_of_record(record) for record in records), fractions=False))
 
@@ -119,7 +119,7 @@ def normalize(record: VideoRecord) -> NormalizedVideo:
 
 
 def _record(group: Group, num_frames: int, fps: float, report: ReadReport) -> VideoRecord:
-    """The golden rules of dropping and clipping, on a group whose times are frames."""
+    """The golden rules applied to a group whose times are frames."""
     gt_kept = _kept(group, "ground truth", group.ground_truth, 1, num_frames, report)
     kept = _kept(group, "proposal", group.proposals, 3, num_frames, report)
     ground_truth, proposals = group.ground_truth.values[gt_kept], group.proposals.values[kept]
@@ -140,7 +140,7 @@ def _record(group: Group, num_frames: int, fps: float, report: ReadReport) -> Vi
 
 
 def _kept(group: Group, kind: str, rows: Rows, first_time: int, num_frames: int, report: ReadReport) -> np.ndarray:
-    """[N] bool: the rows that the golden rules keep. Counts those they skip, and those they keep clipped."""
+    """[N] bool: the rows that the golden rules keep. The report counts the skipped and the clipped ones."""
     start, end = rows.values[:, first_time : first_time + 2].T
     empty = end <= start
     beyond = ~empty & (start >= num_frames)

@@ -12,8 +12,9 @@ A line that starts with '#' opens the group of one video:
     2 0.8623 0.8750 62 198
     0 0.0000 0.0000 330 353
 
-Times are whole frames (P-GCN) or fractions of the video (SSN, normalized). Labels are 1..K; a proposal that no instance
-overlaps has 0. The sixth column, the generator's own score, is our extension. Blank lines are ignored.
+Times are whole frames (P-GCN) or fractions of the video (SSN, normalized). A label is here a class index 1..K; a
+proposal that no instance overlaps has 0. The sixth column, the generator's own score, is our extension. Blank lines are
+ignored.
 """
 
 import contextlib

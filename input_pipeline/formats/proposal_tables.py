@@ -1,6 +1,6 @@
 """Proposals in seconds: CSV and ActivityNet's proposal JSON. Both are class-agnostic; label columns are ignored.
 
-CSV: a header line, then one line a proposal, in any column order, the lines of a video anywhere in the file:
+CSV: a header line, then one line a proposal; columns in any order, and the lines of a video anywhere in the file:
 
     video_id,start_seconds,end_seconds,score
     video_test_0000004,3.2,9.6,0.91
@@ -45,7 +45,7 @@ class VideoProposals:
 
 
 def read_proposal_csv(path: str | os.PathLike, report: ReadReport | None = None) -> list[VideoProposals]:
-    """The proposals of every video, in the order in which videos first occur; of a video, in file order.
+    """The proposals of every video in file order; videos in the order in which they first occur.
 
     InputError, with the line: no header, a column missing, too few or too many cells, an empty video id, a time that is
     negative or not finite, a score that is not finite.

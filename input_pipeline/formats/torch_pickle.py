@@ -67,7 +67,7 @@ def load(stream: BinaryIO, where: str) -> tuple[object, dict[str, StorageRef]]:
     """The content of the pickle that starts here, with TensorRefs for tensors, and all storages by key.
 
     Beside tensors: dicts with text or whole numbers as keys, lists, tuples, numbers, text. InputError: anything else.
-    `stream` is left behind the pickle's end; it should be in memory: damaged lengths are then harmless.
+    Afterwards `stream` stands behind the pickle. It should be in memory, where damaged lengths do no harm.
     """
     machine = _Machine(where)
     try:

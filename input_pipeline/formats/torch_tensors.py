@@ -76,7 +76,7 @@ def _open_zip(path: str, data: bytes) -> tuple[object, _StorageBytes]:
 def _open_legacy(path: str, data: bytes) -> tuple[object, _StorageBytes]:
     """The content of a legacy file: five pickles (magic number, protocol, system, content, keys), then the storages.
 
-    Storages stand in the order of the keys: the count of values as int64, then the values.
+    The storages follow in the order of the keys: the count of values as int64, then the values.
     """
     stream = io.BytesIO(data)
     if any(torch_pickle.load(stream, path)[0] != number for number in (LEGACY_MAGIC, LEGACY_PROTOCOL)):

@@ -1,4 +1,4 @@
-"""Reading text, JSON and times from outside: every fault is one line (InputError), everything skipped is counted."""
+"""What all readers share: times in seconds, and the report of what a reader skipped or changed."""
 
 import math
 from dataclasses import dataclass, field

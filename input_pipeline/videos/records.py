@@ -4,20 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contextloc_jax.core.ranges import one_of
+
+FEATURE_DTYPE = one_of("float16", "float32")  # in which the snippet features of a video may be stored
+
 
 @dataclass(frozen=True)
 class VideoRecord:
     """G ground-truth instances and P proposals of one video. Frames are counted at `fps`.
 
-    gt_labels              [G]    int64    1..K
+    gt_labels              [G]    int64    class index 1..K
     gt_segments            [G, 2] int64    start_frame, end_frame
     proposals              [P, 2] int64    start_frame, end_frame
-    proposal_labels        [P]    int64    class of the instance with the best tIoU, 0 where none
+    proposal_labels        [P]    int64    class index of the instance with the best tIoU, 0 where none
     proposal_tiou          [P]    float64  that best tIoU
     proposal_overlap_self  [P]    float64  share of the proposal inside that instance
     proposal_coverage      [P]    float64  share of the video that the (unclipped) proposal spans
     proposal_scores        [P]    float64  the generator's own score, or None
-    group                  the unit that must not straddle train and validation (a person); the video id by default
+    group                  what must not be split between training and validation (a person); '': the video itself
     """
 
     video_id: str

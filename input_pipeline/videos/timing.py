@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """How seconds and snippets become frames where a file does not say."""
+    """How seconds and snippets become frames where a file does not say; the fields are keys of config.data.
 
-    fps: float = 30.0
-    snippet_stride: int = 8
-    snippet_length: int = 64
-    num_bins: int = 0  # features are rescaled to this many bins over the whole video; 0: snippets by stride
+    fps: frames a second. snippet_stride, snippet_length: frames. num_bins: features are rescaled to so many bins over
+    the whole video; 0: snippets by stride.
+    """
+
+    fps: float
+    snippet_stride: int
+    snippet_length: int
+    num_bins: int
 
     def frames_of(self, num_snippets: int) -> int:
         """Frames that so many snippets span."""

@@ -8,21 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.keyed_draws import KeyedDraws, keyed_permutation, keyed_uint32, video_key
 from contextloc_jax.core.structs import count_centers
-from contextloc_jax.localization.alignment import align_by_stride, segment_snippets, test_ticks
+from contextloc_jax.localization.alignment import segment_snippets, test_ticks
 from contextloc_jax.localization.neighbors import neighbor_candidates
 from input_pipeline.batches import training_batches as module
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
-from input_pipeline.batches.keyed_draws import KeyedDraws, keyed_permutation, keyed_uint32, video_hash
 from input_pipeline.batches.sampling import draw_sample, training_pool
 from input_pipeline.batches.shapes import power_of_two, usual_length, usual_nodes
-from input_pipeline.batches.targets import LabelRules, regression_stats
+from input_pipeline.batches.targets import regression_stats
 from input_pipeline.batches.training_batches import TrainingBatches
 from input_pipeline.datasets.video_source import source_from_arrays
+from tests.helpers.published import ALIGN, CENTERS, LENGTH, RULES, STRIDE
 from tests.helpers.video_records import make_features, make_record, make_source
-
-RULES = LabelRules()
-ALIGN = align_by_stride(8, 64)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,9 @@ def source():
 
 
 def training_batches(source, **settings) -> TrainingBatches:
-    defaults = {"batch_size": 4, "seed": 3, "visits_per_epoch": 5, "rules": RULES, "align": ALIGN}
+    defaults = {
+        "batch_size": 4, "seed": 3, "visits_per_epoch": 5, "rules": RULES, "align": ALIGN, "centers": CENTERS
+    }  # fmt: skip
     stats = regression_stats(source.records, RULES)
     return TrainingBatches(source, regression_stats=stats, **(defaults | settings))
 
@@ -90,10 +90,10 @@ def test_a_training_row_is_the_keyed_draw_of_its_video(source):
         np.testing.assert_array_equal(indices, order % 3)
         for row, (visit, video) in enumerate(zip(order // 3, order % 3, strict=True)):
             record = source.records[video]
-            key = (3, epoch, visit, video_hash(record.video_id))
+            key = (3, epoch, visit, video_key(record.video_id))
             pool = training_pool(record, RULES, stats)
-            sample = draw_sample(pool, KeyedDraws(*key))
-            snippets = segment_snippets(pool.ticks, source.num_snippets[video])
+            sample = draw_sample(pool, KeyedDraws(*key), CENTERS)
+            snippets = segment_snippets(pool.ticks, source.num_snippets[video], STRIDE, LENGTH)
             trees, rows = expand_trees(batch, row)
             np.testing.assert_array_equal(batch.segments[row][trees], snippets[sample.trees])
             np.testing.assert_array_equal(rows[:, 1:, 0], rows[:, 0, 1:])  # a row starts with the child it belongs to
@@ -267,7 +267,7 @@ def test_evaluation_visits_every_video_once_with_all_its_proposals(source):
         assert batch.targets is None
         np.testing.assert_array_equal(batch.features[0, :snippets], source.features(video))
         ticks = test_ticks(record.proposals, record.num_frames)
-        np.testing.assert_array_equal(batch.segments[0, :count], segment_snippets(ticks, snippets))
+        np.testing.assert_array_equal(batch.segments[0, :count], segment_snippets(ticks, snippets, STRIDE, LENGTH))
         for mask in (batch.center_mask[0], batch.node_count[0]):
             np.testing.assert_array_equal(mask, np.arange(len(mask)) < count)
         np.testing.assert_array_equal(batch.first_hop, batch.second_hop)
@@ -337,15 +337,15 @@ def test_more_processes_make_fewer_batches():
 def test_align_is_used_for_training_and_evaluation(source):
     calls = []
 
-    def align(ticks, record, num_snippets):
-        calls.append((record.video_id, num_snippets))
+    def align(ticks, num_frames, num_snippets):
+        calls.append((num_frames, num_snippets))
         return np.full((len(ticks), 3, 2), 7, np.int32)
 
     _, batch = training_batches(source, align=align).batch(0)
     np.testing.assert_array_equal(batch.segments[batch.node_count > 0], 7)
     _, batch = EvaluationBatches(source, seed=0, align=align).batch(0)
     np.testing.assert_array_equal(batch.segments[batch.node_count > 0], 7)
-    assert set(calls) <= {("v0", 90), ("v1", 40), ("v2", 70)}
+    assert set(calls) <= {(776, 90), (376, 40), (616, 70)}
 
 
 def test_lengths_that_vary_make_one_shape():

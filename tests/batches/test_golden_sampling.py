@@ -5,18 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 
+from contextloc_jax.core.segments import pairwise, tiou_of
 from contextloc_jax.localization.alignment import test_ticks, training_ticks
-from contextloc_jax.localization.neighbors import draw_tree, neighbor_candidates, segment_distance, segment_tiou
+from contextloc_jax.localization.neighbors import distance_of, draw_tree, neighbor_candidates
 from input_pipeline.batches.sampling import TrainingPool, draw_sample, training_pool
-from input_pipeline.batches.targets import LabelRules, pools, regression_stats, regression_targets
+from input_pipeline.batches.targets import pools, regression_stats, regression_targets
 from input_pipeline.formats.proposal_list import read_proposal_list
 from input_pipeline.videos.labels import label_proposals
 from tests.helpers.golden_data import GOLDEN
+from tests.helpers.published import CENTERS, FPS, RULES
 
 SAMPLING = np.load(GOLDEN / "sampling.npz")
 TRAIN_VIDEOS = SAMPLING["train_video_ids"].tolist()
 TEST_VIDEOS = SAMPLING["test_video_ids"].tolist()
-RULES = LabelRules()
 LIST_DECIMALS = 6e-5  # the lists hold 4 decimals
 
 
@@ -24,14 +25,22 @@ def measured(prefix: str, name: str) -> np.ndarray:
     return SAMPLING[f"{prefix}_{name}"]
 
 
+def all_tiou(segments: np.ndarray) -> np.ndarray:
+    return pairwise(tiou_of, segments, segments, inclusive=True)
+
+
+def all_distances(segments: np.ndarray) -> np.ndarray:
+    return pairwise(distance_of, segments, segments)
+
+
 @pytest.fixture(scope="module")
 def train_records():
-    return {record.video_id: record for record in read_proposal_list(GOLDEN / "train_proposal_list.txt")}
+    return {record.video_id: record for record in read_proposal_list(GOLDEN / "train_proposal_list.txt", FPS)}
 
 
 @pytest.fixture(scope="module")
 def test_records():
-    return {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt")}
+    return {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt", FPS)}
 
 
 def pool_of(record) -> TrainingPool:
@@ -92,8 +101,8 @@ def test_golden_nodes_and_candidates_of_training(train_records, video):
     np.testing.assert_array_equal(pool.segments, measured(prefix, "pool"))
     np.testing.assert_array_equal(pool.ticks, measured(prefix, "pool_ticks"))
     np.testing.assert_array_equal(training_ticks(pool.segments, record.num_frames), measured(prefix, "pool_ticks"))
-    np.testing.assert_allclose(segment_tiou(pool.segments), measured(prefix, "pool_iou"), rtol=1e-12)
-    np.testing.assert_allclose(segment_distance(pool.segments), measured(prefix, "pool_distance"), rtol=1e-12)
+    np.testing.assert_allclose(all_tiou(pool.segments), measured(prefix, "pool_iou"), rtol=1e-12)
+    np.testing.assert_allclose(all_distances(pool.segments), measured(prefix, "pool_distance"), rtol=1e-12)
     untied = ~measured(prefix, "candidates_tied")
     assert untied.any()
     np.testing.assert_array_equal(pool.candidates[untied], measured(prefix, "candidates")[untied])
@@ -102,7 +111,7 @@ def test_golden_nodes_and_candidates_of_training(train_records, video):
 @pytest.mark.parametrize("video", TRAIN_VIDEOS)
 def test_golden_training_draw_replays(train_records, video):
     pool, prefix = pool_of(train_records[video]), f"train_{video}"
-    sample = draw_sample(pool, np.random.RandomState(777))
+    sample = draw_sample(pool, np.random.RandomState(777), CENTERS)
     np.testing.assert_array_equal(pool.ticks[sample.trees.ravel()], measured(prefix, "sample_ticks"))
     np.testing.assert_array_equal(np.repeat(sample.center_type, 21), measured(prefix, "sample_type"))
     np.testing.assert_array_equal(sample.label, measured(prefix, "sample_target")[::21])
@@ -113,7 +122,7 @@ def test_golden_batch_of_two_videos_replays(train_records):
     batch, draws = np.load(GOLDEN / "train.npz"), np.random.RandomState(777)
     for row, video in enumerate(batch["video"].tolist()):
         pool = pool_of(train_records[video])
-        sample = draw_sample(pool, draws)
+        sample = draw_sample(pool, draws, CENTERS)
         np.testing.assert_array_equal(pool.ticks[sample.trees.ravel()], batch["ticks"][row])
         np.testing.assert_array_equal(sample.center_type, batch["prop_type"][row, ::21])
         np.testing.assert_array_equal(sample.label, batch["target"][row, ::21])
@@ -131,8 +140,8 @@ def test_golden_proposals_and_ticks_of_test_videos(test_records, video):
 @pytest.mark.parametrize("video", ["gA", "gB"])
 def test_golden_candidates_of_test_videos(test_records, video):
     proposals, prefix = test_records[video].proposals, f"test_{video}"
-    np.testing.assert_allclose(segment_tiou(proposals), measured(prefix, "iou"), rtol=1e-12)
-    np.testing.assert_allclose(segment_distance(proposals), measured(prefix, "distance"), rtol=1e-12)
+    np.testing.assert_allclose(all_tiou(proposals), measured(prefix, "iou"), rtol=1e-12)
+    np.testing.assert_allclose(all_distances(proposals), measured(prefix, "distance"), rtol=1e-12)
     untied = ~measured(prefix, "candidates_tied")
     found = neighbor_candidates(proposals)[untied]
     np.testing.assert_array_equal(found, measured(prefix, "candidates")[untied])

@@ -1,4 +1,5 @@
-"""The tf.data streams: the same batches as batching.py, in order, from any start, at any number of workers."""
+"""The tf.data streams: the batches of training_batches.py and evaluation_batches.py, in order, from any start, at any
+number of workers."""
 
 import time
 
@@ -8,12 +9,11 @@ import pytest
 from contextloc_jax.localization.alignment import align_by_stride
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
 from input_pipeline.batches.stream import BatchStream, evaluation_batches, steps_per_epoch, train_batches
-from input_pipeline.batches.targets import LabelRules, regression_stats
+from input_pipeline.batches.targets import regression_stats
 from input_pipeline.batches.training_batches import TrainingBatches
 from tests.batches.test_batching import assert_batches_equal
+from tests.helpers.published import ALIGN, CENTERS, RULES
 from tests.helpers.video_records import make_source
-
-RULES = LabelRules()
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,12 @@ def source():
 
 def settings(source, **changes):
     stats = regression_stats(source.records, RULES)
-    return {"rules": RULES, "regression_stats": stats, "batch_size": 4, "seed": 3, "visits_per_epoch": 5} | changes
+    fixed = {"rules": RULES, "regression_stats": stats, "align": ALIGN, "centers": CENTERS}
+    return fixed | {"batch_size": 4, "seed": 3, "visits_per_epoch": 5} | changes
 
 
 def test_train_batches_are_the_batches_of_their_steps(source):
-    expected = TrainingBatches(source, align=align_by_stride(8, 64), **settings(source))
+    expected = TrainingBatches(source, **settings(source))
     stream = train_batches(source, num_steps=7, **settings(source))
     assert len(stream) == 7
     got = list(stream)
@@ -54,9 +55,9 @@ def test_batches_do_not_depend_on_the_number_of_workers(source, workers):
 
 
 def test_snippet_stride_and_length_reach_the_segments(source):
-    changed = settings(source) | {"snippet_stride": 4, "snippet_length": 16}
+    changed = settings(source, align=align_by_stride(4, 16))
     (got,) = train_batches(source, num_steps=1, **changed)
-    expected = TrainingBatches(source, align=align_by_stride(4, 16), **settings(source)).batch(0)
+    expected = TrainingBatches(source, **changed).batch(0)
     assert_batches_equal(got, expected)
     (usual,) = train_batches(source, num_steps=1, **settings(source))
     assert (usual[1].segments != got[1].segments).any()
@@ -66,13 +67,13 @@ def test_processes_and_centers_reach_the_batches(source):
     whole = list(train_batches(source, num_steps=2, **settings(source)))
     half = list(train_batches(source, num_steps=2, process_index=1, process_count=2, **settings(source)))
     np.testing.assert_array_equal(half[1][0], whole[1][0][2:])
-    (few,) = train_batches(source, num_steps=1, centers=(1, 2, 1), **settings(source))
+    (few,) = train_batches(source, num_steps=1, **settings(source, centers=(1, 2, 1)))
     assert few[1].targets.label.shape == (4, 4)
 
 
 def test_evaluation_batches_can_be_iterated_again(source):
-    stream = evaluation_batches(source, seed=0)
-    expected = EvaluationBatches(source, seed=0, align=align_by_stride(8, 64))
+    stream = evaluation_batches(source, seed=0, align=ALIGN)
+    expected = EvaluationBatches(source, seed=0, align=ALIGN)
     assert len(stream) == len(expected) == 3
     for _ in range(2):
         got = list(stream)
@@ -83,20 +84,18 @@ def test_evaluation_batches_can_be_iterated_again(source):
 
 
 def test_evaluation_batches_of_two_processes(source):
-    streams = [evaluation_batches(source, seed=0, process_index=p, process_count=2) for p in (0, 1)]
+    streams = [evaluation_batches(source, seed=0, align=ALIGN, process_index=p, process_count=2) for p in (0, 1)]
     indices = [[int(i[0]) for i, _ in stream] for stream in streams]
     assert len(indices[0]) == len(indices[1])
     assert sorted(i for part in indices for i in part if i >= 0) == [0, 1, 2]
 
 
 def test_steps_per_epoch(source):
-    assert steps_per_epoch(source, 4, 5) == TrainingBatches(
-        source, align=align_by_stride(8, 64), **settings(source)
-    ).steps_per_epoch == 3  # fmt: skip
+    assert steps_per_epoch(source, 4, 5) == TrainingBatches(source, **settings(source)).steps_per_epoch == 3
 
 
 def test_batches_keep_their_order_however_long_each_takes(source):
-    batches = EvaluationBatches(source, seed=0, align=align_by_stride(8, 64))
+    batches = EvaluationBatches(source, seed=0, align=ALIGN)
 
     def make_batch(number):
         time.sleep(0.05 if number % 2 == 0 else 0)

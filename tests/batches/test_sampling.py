@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.keyed_draws import KeyedDraws, video_key
 from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, INCOMPLETE
-from input_pipeline.batches.keyed_draws import KeyedDraws, video_hash
 from input_pipeline.batches.sampling import draw_sample, training_pool
-from input_pipeline.batches.targets import LabelRules
 from tests.helpers.labeled_record import labeled_record
+from tests.helpers.published import CENTERS, RULES
 
 FUZZ = settings(derandomize=True, deadline=None)
-RULES = LabelRules()
 PINNED_DRAWS = ([7, 4, 8, 9, 1, 5, 0, 2, 3, 6], [1, 46, 36, 64, 84, 86])
-PINNED_HASH = 867557919
+PINNED_KEY = 867557919
 STATS = np.array([[0.1, -0.2], [0.5, 0.25]])
 RECORD = labeled_record(
     [[100, 190], [105, 200], [100, 120], [180, 205], [500, 600], [400, 450], [700, 705]],
@@ -36,7 +35,7 @@ def test_keyed_draws_never_change():
     order = np.arange(10)
     draws.shuffle(order)
     assert (order.tolist(), [draws.choice(100) for _ in range(6)]) == PINNED_DRAWS
-    assert video_hash("video_test_0000004") == PINNED_HASH
+    assert video_key("video_test_0000004") == PINNED_KEY
 
 
 def test_keyed_draws_depend_on_every_part_of_the_key():
@@ -88,7 +87,7 @@ def test_classes_of_background_are_dropped():
 @given(key=st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 1000)))
 def test_slots_hold_their_types(key):
     pool = training_pool(RECORD, RULES, STATS)
-    sample = draw_sample(pool, KeyedDraws(*key))
+    sample = draw_sample(pool, KeyedDraws(*key), CENTERS)
     assert sample.center_type.tolist() == [FOREGROUND] + 6 * [INCOMPLETE] + [BACKGROUND]
     centers = sample.trees[:, 0]
     assert sample.trees.shape == (8, 21)
@@ -101,19 +100,19 @@ def test_slots_hold_their_types(key):
 
 def test_every_node_of_a_type_gets_drawn():
     pool = training_pool(RECORD, RULES, STATS)
-    centers = {int(c) for seed in range(60) for c in draw_sample(pool, KeyedDraws(seed)).trees[:, 0]}
+    centers = {int(c) for seed in range(60) for c in draw_sample(pool, KeyedDraws(seed), CENTERS).trees[:, 0]}
     assert centers == set(range(8))
 
 
 def test_numbers_of_centers_are_arguments():
     pool = training_pool(RECORD, RULES, STATS)
-    sample = draw_sample(pool, KeyedDraws(0), num_foreground=2, num_incomplete=1, num_background=3)
+    sample = draw_sample(pool, KeyedDraws(0), (2, 1, 3))
     assert sample.center_type.tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_foreground_stands_in_for_an_empty_type():
     pool = training_pool(labeled_record([[10, 20]], [[10, 20]], [3]), RULES, STATS)
-    sample = draw_sample(pool, KeyedDraws(0))
+    sample = draw_sample(pool, KeyedDraws(0), CENTERS)
     assert pool.type_sizes == (2, 0, 0)
     assert sample.center_type.tolist() == [FOREGROUND] * 8
     assert sample.label.tolist() == [3] * 8
@@ -121,7 +120,7 @@ def test_foreground_stands_in_for_an_empty_type():
 
 def test_a_video_of_one_instance_and_no_proposal_can_be_drawn_from():
     pool = training_pool(labeled_record([], [[0, 5]], [1], num_frames=6), RULES, STATS)
-    assert (draw_sample(pool, KeyedDraws(0)).trees == 0).all()
+    assert (draw_sample(pool, KeyedDraws(0), CENTERS).trees == 0).all()
 
 
 @pytest.mark.parametrize("proposals", [[], [[0, 500]]])

@@ -4,9 +4,9 @@ import jax
 import pytest
 
 from benchmarks.model_speed import measure, measure_case, measure_schedule
+from benchmarks.published import published_model
 from benchmarks.random_batch import random_batch
 from benchmarks.useful_work import SIZES, Size, floor_seconds, moved_bytes, useful_operations
-from contextloc_jax.localization.contextloc import ContextLoc
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 SMALL = Size(videos=2, snippets=40, nodes=168, classes=3, feature_width=8)
@@ -37,7 +37,7 @@ def test_the_floor_is_what_takes_longer():
 
 @pytest.mark.parametrize(("training", "dtype"), [(True, "float32"), (False, "bfloat16")])
 def test_a_small_case_is_measured(training, dtype):
-    found = measure_case(ContextLoc(3, dtype=dtype, **WIDTHS), SMALL._replace(training=training, dtype=dtype), 2)
+    found = measure_case(published_model(3, dtype=dtype, **WIDTHS), SMALL._replace(training=training, dtype=dtype), 2)
     assert found["seconds"] > 0 and found["matmul_gflop_per_second"] > 1 and found["copy_gigabytes_per_second"] > 0.1
     rate = found["useful_gflop"] / found["seconds"] / found["matmul_gflop_per_second"]
     assert found["fraction_of_matmul_rate"] == pytest.approx(rate)
@@ -48,7 +48,7 @@ def test_a_small_case_is_measured(training, dtype):
 
 
 def test_the_whole_schedule_is_extrapolated_from_steps_that_are_fed():
-    found = measure_schedule(ContextLoc(3, **WIDTHS), SMALL._replace(training=True), steps=3, drawn=2)
+    found = measure_schedule(published_model(3, **WIDTHS), SMALL._replace(training=True), steps=3, drawn=2)
     assert found["measured_steps"] == 3 and found["seconds"] == pytest.approx(5625 * found["seconds_per_step"])
     assert found["fraction_of_floor"] == pytest.approx(found["floor_seconds"] / found["seconds"])
     assert found["useful_gflop_per_second"] == pytest.approx(found["useful_gflop"] / found["seconds"])

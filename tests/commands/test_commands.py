@@ -10,14 +10,25 @@ import jax
 import numpy as np
 import pytest
 
-from contextloc_jax.commands import train as commands
+from contextloc_jax.commands import trained
+from contextloc_jax.commands.predict import predict
+from contextloc_jax.commands.prepare import prepare
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.progress import Progress
-from contextloc_jax.devices.parallel import Parallel
+from contextloc_jax.devices.kinds import KINDS
 from contextloc_jax.interchange.score_files import load_ground_truth, load_scores
 from contextloc_jax.workdir.checkpoints import Checkpoints
 from contextloc_jax.workdir.scalar_log import read_curves
-from tests.helpers.tiny_runs import CLASSES, NUM_STEPS, STEPS_PER_EPOCH, TinyInputs, evaluate, tiny_config, train
+from tests.helpers.tiny_runs import (
+    CLASSES,
+    NUM_STEPS,
+    STEPS_PER_EPOCH,
+    TinyInputs,
+    evaluate,
+    tiny_settings,
+    tiny_source,
+    train,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 RESULTS = ("scores.npz", "detections.json", "metrics.json", "diagnosis.json", "report.html")
@@ -27,7 +38,7 @@ RESULTS = ("scores.npz", "detections.json", "metrics.json", "diagnosis.json", "r
 def whole_run(tmp_path_factory):
     """(workdir, TensorBoard writers) of a run from start to end."""
     workdir = tmp_path_factory.mktemp("finished")
-    return workdir, train(workdir)
+    return workdir, train(workdir)[1]
 
 
 @pytest.fixture
@@ -57,7 +68,7 @@ def test_a_run_leaves_what_the_readme_lists(finished):
     assert metrics["protocol"] == "thumos14" and metrics["videos"] == 2
     assert list(metrics["mAP"]) == ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9"]
     assert 0 < metrics["average_mAP"] <= 1 and sorted(metrics["AP"]) == CLASSES
-    assert metrics["data"]["identity"] == TinyInputs().open_test_data(tiny_config(), None).identity
+    assert metrics["data"]["identity"] == tiny_source("test", 2).identity
     assert not [path for path in finished.rglob("*") if "part" in path.name or "tmp" in path.name]
 
 
@@ -124,8 +135,7 @@ def test_evaluate_multiplies_by_class_scores(finished, tmp_path):
 def test_a_finished_run_only_evaluates(finished):
     before = contents(finished, (*RESULTS, "scalars.jsonl", "config.json"))
     state = restored(finished)
-    inputs = TinyInputs()
-    train(finished, inputs)
+    inputs, _ = train(finished)
     assert contents(finished, before) == before
     assert inputs.steps == [] and inputs.prepared == [str(finished)]  # whose summary is printed once
     assert_identical(restored(finished), state)
@@ -151,7 +161,7 @@ class Interrupted(Exception):
 
 
 def interrupted_at(stop, workdir):
-    """Inputs that end the run before batch `stop`, when the last checkpoint before it is on disk."""
+    """A change of batches that ends the run before batch `stop`, when the last checkpoint before it is on disk."""
     checkpoint = workdir / "checkpoints" / str(stop // STEPS_PER_EPOCH * STEPS_PER_EPOCH)
 
     def change(step, batch):
@@ -162,18 +172,23 @@ def interrupted_at(stop, workdir):
             time.sleep(0.01)
         raise Interrupted
 
-    return TinyInputs(change)
+    return change
 
 
 def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(finished, tmp_path, capsys):
-    stops, taken = [2, 6, 11], []
-    for stop in stops:
-        inputs = interrupted_at(stop, tmp_path)
+    taken = []
+    for stop in (2, 6, 11):
+        steps, change = [], interrupted_at(stop, tmp_path)
+
+        def noted(step, batch, steps=steps, change=change):
+            batch = change(step, batch)
+            steps.append(step)
+            return batch
+
         with pytest.raises(Interrupted):
-            train(tmp_path, inputs)
-        taken.append(inputs.steps)
-    inputs = TinyInputs()
-    train(tmp_path, inputs)
+            train(tmp_path, noted)
+        taken.append(steps)
+    inputs, _ = train(tmp_path)
     assert [*taken, inputs.steps] == [[0, 1], [0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9, 10], [8, 9, 10, 11]]
     assert f"resuming at step 8 of {NUM_STEPS}" in capsys.readouterr().out
     assert_identical(restored(tmp_path), restored(finished))
@@ -194,10 +209,10 @@ def refitted(tmp_path_factory):
 def test_refit_trains_on_all_videos_for_as_many_epochs_as_were_best_on_the_held_out(refitted, finished):
     selection, final = Checkpoints(refitted / "selection"), Checkpoints(refitted)
     assert_identical(selection.restore("best").state, restored(finished, "best"))
-    inputs, config = TinyInputs(), tiny_config()
-    everything = inputs.open_training_data(config, None, hold_out=False)
+    inputs = TinyInputs(tiny_settings())
+    everything = inputs.training_data(None, hold_out=False)
     num_epochs = selection.restore("best").step // STEPS_PER_EPOCH
-    assert final.latest == num_epochs * inputs.steps_per_epoch(config, everything.train)
+    assert final.latest == num_epochs * inputs.steps_per_epoch(everything.train)
     assert final.about(final.latest)["regression_stats"] == everything.regression_stats.tolist()
     assert contents(refitted)["scores.npz"] != contents(finished)["scores.npz"]
 
@@ -215,7 +230,7 @@ def test_refit_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(refitte
         return batch
 
     with pytest.raises(Interrupted):
-        train(tmp_path, TinyInputs(change), refit=True)
+        train(tmp_path, change, refit=True)
     assert Checkpoints(tmp_path / "selection").latest == NUM_STEPS and not Checkpoints(tmp_path).steps()
     train(tmp_path, refit=True)
     assert_identical(restored(tmp_path), restored(refitted))
@@ -259,7 +274,7 @@ def test_a_loss_that_is_not_finite_names_step_and_videos_and_keeps_what_was_good
         return batch._replace(features=batch.features * np.nan) if step == 5 else batch
 
     with pytest.raises(InputError) as error:
-        train(tmp_path, TinyInputs(change))
+        train(tmp_path, change)
     videos = ", ".join([r"train\d"] * 4)
     assert re.match(rf"step 6: .*loss/activity.* not finite; videos of the batch: {videos}; [^\n]*$", str(error.value))
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["4"]
@@ -269,12 +284,12 @@ def test_a_loss_that_is_not_finite_names_step_and_videos_and_keeps_what_was_good
 
 def test_a_fixed_mistake_is_not_held_against_the_run(tmp_path):
     for size in (100, 200):
-        with pytest.raises(InputError, match=rf"do not fill a batch of {size}: lower config\.batch_size"):
+        with pytest.raises(InputError, match=rf"do not fill a batch of {size}; lower config\.batch_size"):
             train(tmp_path, batch_size=size)
 
 
 def test_without_validation_videos_the_latest_is_evaluated(tmp_path, capsys):
-    train(tmp_path, TinyInputs(num_videos=4), data__validation_fraction=0.0, num_epochs=2)
+    train(tmp_path, num_videos=4, data__validation_fraction=0.0, num_epochs=2)
     assert "validation/average_mAP" not in read_curves(tmp_path)
     assert "checkpoint 8, 2 test videos" in capsys.readouterr().out
 
@@ -294,19 +309,20 @@ def test_scores_hold_every_test_video(finished):
 
 def test_a_long_evaluation_says_how_long(finished, tmp_path, monkeypatch, capsys):
     shutil.copytree(finished, tmp_path / "run")
-    monkeypatch.setattr(commands, "Progress", lambda *counts, after_seconds, **quiet: Progress(*counts, **quiet))
+    monkeypatch.setattr(trained, "Progress", lambda *counts, after_seconds, **quiet: Progress(*counts, **quiet))
     evaluate(tmp_path / "run")
     assert capsys.readouterr().err.splitlines()[-1].startswith("evaluate 2/2 ")
 
 
 def test_predict_needs_no_checkpoint_to_refuse_the_oracle(tmp_path):
     with pytest.raises(InputError, match="'oracle', but these videos have no annotations"):
-        commands.predict(tiny_config(detection__class_scores="oracle"), str(tmp_path), TinyInputs(), "best")
+        settings = tiny_settings(detection__class_scores="oracle")
+        predict(settings, str(tmp_path), TinyInputs(settings))
 
 
 def test_prepare_builds_the_dataset(tmp_path):
-    inputs = TinyInputs()
-    commands.prepare(tiny_config(), str(tmp_path), inputs)
+    inputs = TinyInputs(tiny_settings())
+    prepare(str(tmp_path), inputs)
     assert inputs.prepared == [str(tmp_path)]
 
 
@@ -334,13 +350,13 @@ def test_the_step_is_compiled_once_and_scoring_once_a_bucket(tmp_path, monkeypat
         return batch
 
     jax.monitoring.register_event_duration_secs_listener(note)
-    for name in ("compile_retrieval", "compile_step", "compile_scoring"):
-        monkeypatch.setattr(Parallel, name, counted(name, getattr(Parallel, name)))
+    for name in ("compile_rows", "compile_step", "compile_scoring"):
+        monkeypatch.setattr(KINDS[kind], name, counted(name, getattr(KINDS[kind], name)))
     compiled.append(0)
-    train(tmp_path, TinyInputs(change), parallel=kind)
+    train(tmp_path, change, parallel=kind)
     listening.clear()
     # Validation and the test are of one bucket each.
-    assert traced == {"compile_retrieval": 1, "compile_step": 1, "compile_scoring": 2}
+    assert traced == {"compile_rows": 1, "compile_step": 1, "compile_scoring": 2}
     first, second, third, *evaluated = compiled[1:7]  # before them: the first state; batches are read one ahead
     assert first + second >= 2 and third == 0 and sum(evaluated) >= 1
     assert not any(compiled[7:-1])  # the last: the test's predictor

@@ -168,7 +168,7 @@ def test_a_bad_line_of_a_list_and_a_pickle_that_runs_code(tmp_path):
     process = run_main(*flags, "--mode=prepare")
     assert process.returncode == 1 and "Traceback" not in process.stderr
     *progress, line = process.stderr.splitlines()
-    assert all(text.startswith("prepare custom: ") for text in progress)
+    assert all(text.startswith("prepare custom ") for text in progress)
     assert line.startswith(f"error: {features}") and "os.system" in line
     assert not (ROOT / "hacked").exists()
     assert not list((tmp_path / "run").glob("tfds/custom/*/*/*.array_record*"))

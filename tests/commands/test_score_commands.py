@@ -1,5 +1,6 @@
 """Score, compare and fuse: right files and numbers, one line for every mistake, nothing written after one."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -18,18 +19,20 @@ from contextloc_jax.commands.compare import compare
 from contextloc_jax.commands.fuse import fuse, parse_streams
 from contextloc_jax.commands.results import write_results
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.protocols import find_protocol
 from contextloc_jax.core.structs import GroundTruth, VideoScores
 from contextloc_jax.evaluation.average_precision import evaluate
 from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.judging import judge
 from contextloc_jax.evaluation.significance import intervals
 from contextloc_jax.interchange.detection_files import read_detections, write_activitynet
 from contextloc_jax.interchange.score_files import load_ground_truth, load_scores
-from contextloc_jax.localization import decode as detecting
-from contextloc_jax.localization.decode import DetectionSettings
+from contextloc_jax.localization.decode import DetectionSettings, detect
 from contextloc_jax.localization.fusion import fuse as fuse_scores
 from contextloc_jax.report.tables import diagnosis_tables, precision_table
 from input_pipeline.formats import annotations
 from tests.helpers.paths import ROOT
+from tests.helpers.random_detections import THUMOS14
 
 LABELS = ["jump", "run"]
 NUM_VIDEOS = 12
@@ -61,10 +64,15 @@ def scores(seed: int, skill: float, num_proposals: int = 30, num_videos: int = N
     return videos
 
 
+def detection_settings(**changes) -> DetectionSettings:
+    settings = DetectionSettings(THUMOS14, top_k=200, nms_tiou=0.35, nms="hard", class_scores="", class_top_k=0)
+    return dataclasses.replace(settings, **changes)
+
+
 def evaluated(folder: Path, seed=0, skill=2.0, ground_truth=None, identity="data", protocol="thumos14", n=30) -> Path:
     """A workdir as evaluate leaves it."""
     folder.mkdir()
-    settings = DetectionSettings(protocol, 200, 0.35, "hard")
+    settings = detection_settings(protocol=find_protocol(protocol))
     write_results(folder, scores(seed, skill, n), ground_truth or truth(), settings, identity, "a run")
     return folder
 
@@ -93,7 +101,7 @@ def files(tmp_path):
 def found(tmp_path) -> str:
     """Detections of all videos, in a file."""
     path = tmp_path / "found.json"
-    write_activitynet(path, detecting.detect(scores(0, 2.0), LABELS))
+    write_activitynet(path, detect(scores(0, 2.0), LABELS, detection_settings(top_k=2000)))
     return str(path)
 
 
@@ -123,11 +131,12 @@ def test_score_measures_what_the_library_measures(tmp_path, files, found, capsys
     assert {path.name for path in out.iterdir()} == SCORE_FILES
     columns, detections = truth(), read_detections(found)
     metrics = read(out / "metrics.json")
-    assert metrics.pop("data")["identity"] == command.content_hash(columns)
-    assert metrics.pop("interval") == intervals(detections, columns, "thumos14")
+    assert metrics.pop("data")["identity"] == command.content_digest(columns)
+    judged = judge(detections, columns, THUMOS14)
+    assert metrics.pop("interval") == intervals(judged.matches, THUMOS14)
     assert metrics == evaluate(detections, columns, "thumos14")
     assert 0.1 < metrics["average_mAP"] < 1
-    assert read(out / "diagnosis.json") == diagnose(detections, columns, "thumos14")
+    assert read(out / "diagnosis.json") == diagnose(judged)
     np.testing.assert_array_equal(load_ground_truth(out / "ground_truth.npz").segments, columns.segments)
     printed = capsys.readouterr().out
     for words in ("mAP (%)", "95% from", "background", "mAP_N", "missed", "costliest", "report.html"):
@@ -156,7 +165,7 @@ def test_a_scored_file_in_the_workdir_stays_as_it_is(tmp_path, files, found):
 def test_the_identity_is_of_the_content_not_of_the_file(files):
     def identity(content):
         videos = annotations.read_annotations(files("x.json", content))
-        return command.content_hash(annotations.ground_truth(videos, labels=LABELS))
+        return command.content_digest(annotations.ground_truth(videos, "thumos14", labels=LABELS))
 
     content = database()
     turned = json.loads(json.dumps({"database": dict(reversed(content["database"].items()))}))
@@ -260,18 +269,18 @@ def test_tables_fit_any_terminal(tmp_path, files, found):
     metrics, diagnosis = (read(tmp_path / "out" / name) for name in ("metrics.json", "diagnosis.json"))
     metrics["AP"] |= {"a class with a name of forty characters..": metrics["AP"]["run"]}
     for columns in (80, 100, 120, 200):
-        tables = [precision_table(metrics, columns), diagnosis_tables(diagnosis, columns)]
+        tables = [precision_table(metrics, THUMOS14, columns), diagnosis_tables(diagnosis, THUMOS14, columns)]
         assert max(len(line) for table in tables for line in table.splitlines()) <= columns
-    assert "forty characters" not in precision_table(metrics, 80)
-    assert "forty characters" in precision_table(metrics, 200)
-    assert f"{100 * metrics['mAP']['0.5']:.1f}" in precision_table(metrics, 80)
+    assert "forty characters" not in precision_table(metrics, THUMOS14, 80)
+    assert "forty characters" in precision_table(metrics, THUMOS14, 200)
+    assert f"{100 * metrics['mAP']['0.5']:.1f}" in precision_table(metrics, THUMOS14, 80)
 
 
 def test_many_classes_are_left_to_the_file(tmp_path, files, found):
     score(tmp_path / "out", found, files("truth.json", database()))
     metrics = read(tmp_path / "out" / "metrics.json")
     metrics["AP"] = {f"class {i}": metrics["AP"]["run"] for i in range(200)}
-    table = precision_table(metrics, 80)
+    table = precision_table(metrics, THUMOS14, 80)
     assert len(table.splitlines()) < 12
     assert "200 classes are in metrics.json" in " ".join(table.split())
 
@@ -282,7 +291,7 @@ def test_a_perfect_detector_has_no_costly_error(tmp_path, files):
     }
     score(tmp_path / "out", files("perfect.json", {"results": rows}), files("truth.json", database()))
     assert read(tmp_path / "out" / "metrics.json")["average_mAP"] == 1
-    text = diagnosis_tables(read(tmp_path / "out" / "diagnosis.json"), 80)
+    text = diagnosis_tables(read(tmp_path / "out" / "diagnosis.json"), THUMOS14, 80)
     assert "No kind of error costs anything. Missed: 0.0% of the instances." in text
 
 
@@ -312,7 +321,7 @@ def test_few_videos_prove_nothing(tmp_path, files, capsys):
     """Where the bootstrap alone would speak of a difference."""
     few = {"database": dict(list(database()["database"].items())[:3])}
     for name, skill in (("weak", 0.0), ("good", 8.0)):
-        detections = detecting.detect(scores(1, skill, num_videos=3), LABELS)
+        detections = detect(scores(1, skill, num_videos=3), LABELS, detection_settings(top_k=2000))
         write_activitynet(tmp_path / f"{name}.json", detections)
         score(tmp_path / name, str(tmp_path / f"{name}.json"), files("few.json", few))
     compare(str(tmp_path / "out"), f"{tmp_path / 'weak'},{tmp_path / 'good'}", None)
@@ -362,7 +371,7 @@ def test_fuse_is_the_weighted_mean_of_raw_scores(tmp_path, capsys):
     fused = fuse_scores([scores(1, 2.0), scores(2, 2.0)], [1, 1.2])
     for mine, expected in zip(load_scores(out / "scores.npz"), fused, strict=True):
         np.testing.assert_array_equal(mine.activity, expected.activity)
-    detections = detecting.detect(fused, LABELS, top_k=2000, nms_tiou=0.32)
+    detections = detect(fused, LABELS, detection_settings(top_k=2000, nms_tiou=0.32))
     metrics = read(out / "metrics.json")
     assert metrics["AP"] == evaluate(detections, truth(), "thumos14")["AP"]
     assert metrics["detections"] == len(detections.scores)
@@ -377,9 +386,9 @@ def test_fuse_with_class_scores_keeps_the_best_classes_of_a_video(tmp_path, file
     by_video = {name: {"jump": 0.7, "run": 0.2 if v % 2 else 0.9} for v, name in enumerate(VIDEOS)}
     path = files("classes.json", by_video)
     fuse(str(out), f"a={a}:1,b={b}:1", None, path, 1)
-    weights = {name: np.array(list(values.values())) for name, values in by_video.items()}
     fused = fuse_scores([scores(1, 2.0), scores(2, 2.0)], [1, 1])
-    expected = detecting.detect(fused, LABELS, 2000, 0.32, class_scores=weights, class_top_k=1)
+    settings = detection_settings(top_k=2000, nms_tiou=0.32, class_scores=path, class_top_k=1)
+    expected = detect(fused, LABELS, settings)
     kept = read_detections(out / "detections.json")
     assert sorted(kept.scores) == sorted(expected.scores)
     assert {(kept.video_ids[v], kept.labels[c]) for v, c in zip(kept.video, kept.label, strict=True)} == {

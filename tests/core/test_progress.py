@@ -29,6 +29,17 @@ def test_a_line_says_how_far_at_what_speed_and_how_long_it_takes_still(clock, ca
     assert lines(capsys) == ["train 20/1000  loss 2.346  rate 0.01  4/s  4:05 left"]
 
 
+def test_what_is_counted_one_by_one_needs_no_number(clock, capsys):
+    progress = Progress("prepare shoulder", 80, done=11)
+    clock(0.5)
+    progress.advance()
+    assert lines(capsys) == ["prepare shoulder 12/80  2/s  0:34 left"]
+    clock(20)
+    progress.update(79)
+    progress.advance()
+    assert [line.split()[2] for line in lines(capsys)] == ["79/80", "80/80"]
+
+
 @pytest.mark.parametrize(
     "seconds_a_step, left", [(0.1, "0:01 left"), (59.6, "9:56 left"), (600, "1:40:00 left"), (36, "6:00 left")]
 )

@@ -62,20 +62,20 @@ def test_every_group_equals_plain_soft_nms(rows, threshold, method):
 def test_soft_nms_ignores_the_scale_of_scores():
     segments = np.array([[0, 10], [1, 11], [0, 9], [20, 30]], float)
     scores, groups = np.array([0.9, 0.8, 0.7, 0.6]), np.zeros(4, int)
-    kept, lowered = soft_nms(segments, scores, groups, "gaussian")
-    small, small_lowered = soft_nms(segments, scores * 1e-9, groups, "gaussian")
+    kept, lowered = soft_nms(segments, scores, groups, "gaussian", 0.35, 0.5)
+    small, small_lowered = soft_nms(segments, scores * 1e-9, groups, "gaussian", 0.35, 0.5)
     assert kept.tolist() == small.tolist() == [0, 3, 1, 2]
     np.testing.assert_allclose(small_lowered, lowered * 1e-9)
 
 
 def test_linear_soft_nms_drops_a_duplicate():
     segments = np.array([[0, 10], [0, 10], [5, 15]], float)
-    kept, scores = soft_nms(segments, np.array([0.9, 0.8, 0.6]), np.zeros(3, int), "linear", 0.3)
+    kept, scores = soft_nms(segments, np.array([0.9, 0.8, 0.6]), np.zeros(3, int), "linear", 0.3, 0.5)
     assert kept.tolist() == [0, 2]
     np.testing.assert_allclose(scores, [0.9, 0.6 * (1 - 1 / 3)])
 
 
-@pytest.mark.parametrize("suppress", [lambda *a: nms(*a, 0.5), lambda *a: soft_nms(*a, "linear")[0]])
+@pytest.mark.parametrize("suppress", [lambda *a: nms(*a, 0.5), lambda *a: soft_nms(*a, "linear", 0.35, 0.5)[0]])
 def test_nothing_in_nothing_out(suppress):
     assert suppress(np.zeros((0, 2)), np.zeros(0), np.zeros(0, int)).tolist() == []
 

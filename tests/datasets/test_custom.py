@@ -15,17 +15,23 @@ from input_pipeline import inputs
 from input_pipeline.datasets import prepare
 from input_pipeline.datasets.from_files import StoredFeatures
 from input_pipeline.datasets.thumos14 import CLASS_NAMES, EXCLUDED
-from input_pipeline.datasets.video_source import open_split
+from input_pipeline.datasets.video_source import VideoSource, open_split
 from input_pipeline.formats.annotations import VideoAnnotation, write_annotations
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
 from tests.helpers.custom_files import SPLITS, annotation, custom_config, write_dataset
+from tests.helpers.published import CACHE_BYTES, FPS, data_settings
 from tests.helpers.tiny_runs import CLASSES, WIDTH, tiny_video
 
-TIMES = {"fps": 25.0, "snippet_stride": 8, "snippet_length": 64, "num_bins": 0, "feature_dtype": "float32"}
+TIMES = {"fps": 25.0}  # of the tiny videos
 
 
-def built(folder: Path, keys: dict, **settings):
-    return prepare("custom", folder / "tfds", **TIMES | {"annotations": None} | keys | settings)
+def built(folder: Path, keys: dict, need_ground_truth=True, **settings):
+    data = data_settings(**TIMES | keys | settings)
+    return prepare("custom", folder / "tfds", data, need_ground_truth=need_ground_truth)
+
+
+def opened(builder, split: str) -> VideoSource:
+    return open_split(builder, split, cache_bytes=CACHE_BYTES)
 
 
 def split_report(builder, split="test") -> dict:
@@ -48,7 +54,7 @@ def assert_tiny_videos(source, split: str, scored: bool):
 def test_every_form_of_proposals_gives_the_same_videos(tmp_path, proposals):
     builder = built(tmp_path, write_dataset(tmp_path, proposals))
     for split in SPLITS:
-        assert_tiny_videos(open_split(builder, split), split, scored=proposals != "list")
+        assert_tiny_videos(opened(builder, split), split, scored=proposals != "list")
     assert builder.builder_config.class_names == (("1", "2") if proposals == "list" else tuple(CLASSES))
     ranked = split_report(builder)["average_recall"]["ranked_by"]
     assert ranked == ("file order" if proposals == "list" else "score")
@@ -62,15 +68,15 @@ def test_one_file_of_features_for_all_videos(tmp_path):
         with h5py.File(folder.with_suffix(".h5"), "w") as file:
             for path in folder.iterdir():
                 file[path.stem] = np.load(path)
-    assert_tiny_videos(open_split(built(tmp_path, keys), "test"), "test", scored=False)
+    assert_tiny_videos(opened(built(tmp_path, keys), "test"), "test", scored=False)
 
 
 def test_features_are_stored_as_configured(tmp_path):
     keys = write_dataset(tmp_path)
-    source = open_split(built(tmp_path, keys, feature_dtype="float16"), "test")
+    source = opened(built(tmp_path, keys, feature_dtype="float16"), "test")
     features = tiny_video("test_0")[1]
     np.testing.assert_array_equal(source.features(0), features.astype(np.float16), strict=True)
-    source = open_split(built(tmp_path, keys, num_bins=5), "test")
+    source = opened(built(tmp_path, keys, num_bins=5), "test")
     assert source.num_snippets.tolist() == [5, 5]
     np.testing.assert_allclose(source.features(0)[2], features[19:21].mean(axis=0), rtol=1e-6)
 
@@ -100,7 +106,7 @@ def test_videos_that_cannot_be_used_are_left_out_and_counted(tmp_path):
     shutil.copy(folder / "train_3.npy", Path(keys["test_features"]) / "test_0.npy")
     builder = built(tmp_path, keys)
     report = split_report(builder, "train")
-    assert [record.video_id for record in open_split(builder, "train").records] == ["train_2", "train_3"]
+    assert [record.video_id for record in opened(builder, "train").records] == ["train_2", "train_3"]
     assert (report["videos"], report["kept"]) == (4, 2)
     assert report["missing_features"] == ["train_0"] and report["non_finite"] == ["train_1"]
     assert report["missing_proposals"] == ["unlisted"] and report["no_ground_truth"] == []
@@ -110,7 +116,7 @@ def test_videos_that_cannot_be_used_are_left_out_and_counted(tmp_path):
 
 def test_a_list_that_says_something_else_than_its_ground_truth_is_reported(tmp_path):
     keys = write_dataset(tmp_path)
-    records = read_proposal_list(keys["test_proposals"])
+    records = read_proposal_list(keys["test_proposals"], FPS)
     wrong = np.where(np.arange(len(records[0].proposals)) < 3, 1 - records[0].proposal_tiou, records[0].proposal_tiou)
     write_proposal_list(keys["test_proposals"], [dataclasses.replace(records[0], proposal_tiou=wrong), *records[1:]])
     assert split_report(built(tmp_path, keys))["list_disagrees"] == {records[0].video_id: 3}
@@ -119,7 +125,7 @@ def test_a_list_that_says_something_else_than_its_ground_truth_is_reported(tmp_p
 def test_csv_without_annotations_takes_its_lengths_from_the_features(tmp_path):
     keys = write_dataset(tmp_path, "csv", annotated=False)
     builder = built(tmp_path, keys, need_ground_truth=False)
-    record = open_split(builder, "test").records[0]
+    record = opened(builder, "test").records[0]
     assert record.num_frames == 8 * 39 + 64 and not len(record.gt_labels)
     report = split_report(builder)
     assert report["guessed_frames"] == report["no_ground_truth"] == ["test_0", "test_1"]
@@ -135,7 +141,7 @@ def test_annotations_without_the_prefix_of_activitynets_files(tmp_path):
         path.write_text(path.read_text().replace(f"\n{split}_", f"\nv_{split}_"))
         for file in list(Path(keys[f"{split}_features"]).iterdir()):
             file.rename(file.with_name(f"v_{file.name}"))
-    record = open_split(prepare("activitynet13", tmp_path / "tfds", **TIMES | keys), "test").records[0]
+    record = opened(prepare("activitynet13", tmp_path / "tfds", data_settings(**TIMES | keys)), "test").records[0]
     assert record.video_id == "v_test_0" and len(record.gt_labels) == 2
 
 
@@ -150,7 +156,7 @@ def test_the_frame_rate_that_the_features_fit_is_taken(tmp_path, annotated_fps, 
         np.save(Path(keys[f"{video['subset']}_features"]) / f"{name}.npy", np.ones((snippets, WIDTH)))
     Path(keys["annotations"]).write_text(json.dumps(content))
     builder = built(tmp_path, keys, fps=10.0)
-    assert {record.fps for record in open_split(builder, "test").records} == {expected}
+    assert {record.fps for record in opened(builder, "test").records} == {expected}
     assert bool(split_report(builder)["reading"]) == (annotated_fps != expected)
     assert not split_report(builder)["length_mismatch"]
 
@@ -182,7 +188,7 @@ def content(name: str, data: bytes) -> object:
 
 
 def without_proposals(keys):
-    records = read_proposal_list(keys["test_proposals"])
+    records = read_proposal_list(keys["test_proposals"], FPS)
     none = {
         field.name: getattr(records[0], field.name)[:0]
         for field in dataclasses.fields(records[0])
@@ -248,7 +254,7 @@ def test_a_video_of_one_snippet_goes_through(tmp_path):
     keys = write_dataset(tmp_path)
     np.save(Path(keys["test_features"]) / "test_0.npy", np.ones((1, WIDTH)))
     builder = built(tmp_path, keys)
-    assert open_split(builder, "test").num_snippets.tolist() == [1, 40]
+    assert opened(builder, "test").num_snippets.tolist() == [1, 40]
     assert list(split_report(builder)["length_mismatch"]) == ["test_0"]
 
 
@@ -262,7 +268,7 @@ def test_a_killed_build_never_looks_finished(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             built(tmp_path, keys)
     assert not Path(builder.data_dir).exists()
-    assert len(open_split(built(tmp_path, keys), "train")) == SPLITS["train"]
+    assert len(opened(built(tmp_path, keys), "train")) == SPLITS["train"]
 
 
 def killed(read, stored, record):
@@ -276,9 +282,9 @@ def test_a_beam_runner_writes_the_same_videos(tmp_path):
     keys = write_dataset(tmp_path)
     np.save(Path(keys["train_features"]) / "train_1.npy", np.full((40, WIDTH), np.nan))
     here = built(tmp_path, keys)
-    beam = prepare("custom", tmp_path / "beam", beam_runner="DirectRunner", **TIMES | {"annotations": None} | keys)
+    beam = prepare("custom", tmp_path / "beam", data_settings(**TIMES | keys), beam_runner="DirectRunner")
     for split in SPLITS:
-        assert open_split(beam, split).identity == open_split(here, split).identity
+        assert opened(beam, split).identity == opened(here, split).identity
     assert beam.report() == here.report()
     assert Path(beam.data_dir).name == Path(here.data_dir).name
 
@@ -287,15 +293,15 @@ def test_a_beam_runner_without_beam_is_one_line(tmp_path, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apache_beam" else find(name))
     with pytest.raises(InputError, match=r"^config\.data\.beam_runner is 'DirectRunner'[^\n]*requirements-beam\.txt$"):
-        prepare("custom", tmp_path, beam_runner="DirectRunner")
+        prepare("custom", tmp_path, data_settings(), beam_runner="DirectRunner")
 
 
 @pytest.mark.parametrize("test_videos", [210, 211, 213])
 def test_presets_of_thumos14(tmp_path, test_videos):
     ids = [*sorted(EXCLUDED[210]), "video_test_0000004"]
     keys = thumos_like(tmp_path, ids)
-    builder = prepare("thumos14", tmp_path / "tfds", **TIMES | keys, num_classes=20, test_videos=test_videos)
-    kept = [record.video_id for record in open_split(builder, "test").records]
+    builder = prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys, test_videos=test_videos))
+    kept = [record.video_id for record in opened(builder, "test").records]
     assert len(kept) == 4 - (213 - test_videos) and kept == sorted(set(ids) - EXCLUDED[test_videos])
     report = split_report(builder)
     assert report["left_out"] == sorted(EXCLUDED[test_videos]) and not report["missing_proposals"]
@@ -304,12 +310,12 @@ def test_presets_of_thumos14(tmp_path, test_videos):
 
 def test_a_preset_that_thumos14_does_not_have(tmp_path):
     keys = thumos_like(tmp_path, ["video_test_0000004"])
-    with pytest.raises(InputError, match=r"^config\.data\.test_videos is 212: expected one of 213, 211, 210$"):
-        prepare("thumos14", tmp_path / "tfds", **TIMES | keys, num_classes=20, test_videos=212)
+    with pytest.raises(InputError, match=r"^config\.data\.test_videos is 212; expected one of 213, 211, 210$"):
+        prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys, test_videos=212))
 
 
 def thumos_like(folder: Path, test_ids: list[str]) -> dict:
-    keys = {"annotations": None}
+    keys = {}
     for split, ids in (("train", ["video_validation_0000051"]), ("test", test_ids)):
         records = []
         (folder / split).mkdir()
@@ -331,8 +337,8 @@ def test_annotated_labels_that_the_dataset_does_not_have(tmp_path):
     Path(keys["test_proposals"]).write_text(f"video_id,start,end\n{record.video_id},{seconds[0]},{seconds[1]}\n")
     write_annotations(keys["annotations"], [annotation(record, "test")])
     with pytest.raises(InputError, match=r"^[^\n]*annotated label '(lift|turn)' is none of the 20 classes[^\n]*$"):
-        prepare("thumos14", tmp_path / "tfds", **TIMES | keys, num_classes=20)
+        prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys))
     named = VideoAnnotation(record.video_id, ("Diving",), np.array([[1.0, 5.0]]), "test", record.duration_seconds)
     write_annotations(keys["annotations"], [named])
-    builder = prepare("thumos14", tmp_path / "tfds", **TIMES | keys, num_classes=20)
-    assert open_split(builder, "test").records[0].gt_labels.tolist() == [CLASS_NAMES.index("Diving") + 1]
+    builder = prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys))
+    assert opened(builder, "test").records[0].gt_labels.tolist() == [CLASS_NAMES.index("Diving") + 1]

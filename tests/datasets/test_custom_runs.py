@@ -10,26 +10,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contextloc_jax.commands import train as commands
+from contextloc_jax.commands.evaluate import evaluate as evaluate_command
+from contextloc_jax.commands.predict import predict as predict_command
+from contextloc_jax.commands.settings import read_settings
+from contextloc_jax.commands.train import train as train_command
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.interchange.detection_files import read_detections
-from input_pipeline import inputs
+from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
+from input_pipeline.inputs import Inputs
 from tests.formats.test_tensor_files import legacy, tensor_pickle
 from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
+from tests.helpers.published import FPS
 from tests.helpers.thumos_files import write_thumos
 from tests.helpers.tiny_runs import SilentWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 
+def settings_and_inputs(keys, **changes):
+    settings = read_settings(flatten(custom_config(keys, **changes)))
+    return settings, Inputs(**settings.inputs._asdict())
+
+
 def train(keys, workdir, **changes):
-    commands.train(custom_config(keys, **changes), str(workdir), inputs, SilentWriter)
+    settings, inputs = settings_and_inputs(keys, **changes)
+    train_command(settings, str(workdir), inputs, SilentWriter)
     return json.loads((workdir / "metrics.json").read_text())
 
 
 def predict(keys, workdir, **changes):
-    commands.predict(custom_config(keys, **changes), str(workdir), inputs, "best")
+    settings, inputs = settings_and_inputs(keys, **changes)
+    predict_command(settings, str(workdir), inputs)
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +77,19 @@ def test_predict_needs_no_ground_truth_and_finds_what_evaluate_found(trained, tm
             record, gt_labels=none, gt_segments=none.reshape(0, 2), proposal_labels=record.proposal_labels * 0,
             proposal_tiou=record.proposal_tiou * 0, proposal_overlap_self=record.proposal_overlap_self * 0,
         )
-        for record in read_proposal_list(keys["test_proposals"])
+        for record in read_proposal_list(keys["test_proposals"], FPS)
     ]  # fmt: skip
     write_proposal_list(tmp_path / "unlabeled.txt", records)
     own = {name: keys[name] for name in ("num_classes", "test_features")}
+    report = (workdir / "report.html").read_bytes()
     predict(own | {"test_proposals": str(tmp_path / "unlabeled.txt")}, workdir)
-    assert (workdir / "detections.json").read_bytes() == evaluated
-    table, objects = (read_detections(workdir / f"detections.{suffix}") for suffix in ("csv", "json"))
+    folder = workdir / "predictions"
+    assert (folder / "detections.json").read_bytes() == (workdir / "detections.json").read_bytes() == evaluated
+    assert (workdir / "report.html").read_bytes() == report  # evaluate's own
+    table, objects = (read_detections(folder / f"detections.{suffix}") for suffix in ("csv", "json"))
     np.testing.assert_array_equal(table.segments, objects.segments)
     np.testing.assert_array_equal(table.scores, objects.scores)
-    assert "average mAP" not in (workdir / "report.html").read_text()
+    assert "average mAP" not in (folder / "report.html").read_text()
 
 
 def test_predict_refuses_another_model_and_data_that_is_built_in(trained):
@@ -93,7 +108,7 @@ def test_annotations_name_the_classes_of_predictions(tmp_path):
     assert set(metrics["AP"]) == {"lift", "turn"}
     own = {name: keys[name] for name in ("num_classes", "test_features", "test_proposals")}
     predict(own, tmp_path / "run")
-    assert set(read_detections(tmp_path / "run" / "detections.json").labels) == {"lift", "turn"}
+    assert set(read_detections(tmp_path / "run" / "predictions" / "detections.json").labels) == {"lift", "turn"}
 
 
 def test_features_rescaled_to_bins_train(tmp_path):
@@ -101,7 +116,8 @@ def test_features_rescaled_to_bins_train(tmp_path):
     metrics = train(keys, tmp_path / "run", data__num_bins=16, detection__protocol="activitynet")
     assert metrics["protocol"] == "activitynet"
     with pytest.raises(InputError, match=r"data\.num_bins is 0, there 16"):
-        commands.evaluate(custom_config(keys), str(tmp_path / "run"), inputs, "best")
+        settings, inputs = settings_and_inputs(keys)
+        evaluate_command(settings, str(tmp_path / "run"), inputs)
 
 
 def test_small_synthetic_data_train(tmp_path):

@@ -1,4 +1,4 @@
-"""docs/custom_dataset.md, run as it stands."""
+"""docs/own_data.md, run as it stands."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from tests.helpers.paths import ROOT
 
 
 def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "custom_dataset.md").read_text(), re.S | re.M)
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / "own_data.md").read_text(), re.S | re.M)
 
 
 def run(command: list[str] | str, folder: Path) -> str:

@@ -21,7 +21,7 @@ from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
 from input_pipeline.videos.timing import Timing
 
-TIMING = Timing(fps=10.0, snippet_stride=8, snippet_length=64)
+TIMING = Timing(fps=10.0, snippet_stride=8, snippet_length=64, num_bins=0)
 
 
 def record(name, gt=((0, 100, 1),), proposals=((0, 80),), scores=None, num_frames=400) -> VideoRecord:

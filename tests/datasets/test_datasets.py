@@ -10,25 +10,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 
 from configs import shoulder as shoulder_config
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.proposals.sliding_windows import sliding_windows
-from input_pipeline import datasets, inputs
-from input_pipeline.datasets import data_report, shoulder_sessions
-from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, example_spec, inputs_key
+from input_pipeline import inputs
+from input_pipeline.datasets import data_report, prepare, registry, shoulder_sessions
+from input_pipeline.datasets import shoulder as shoulder_module
+from input_pipeline.datasets.builder import (
+    Contents,
+    VideoDatasetBuilder,
+    VideoDatasetConfig,
+    example_spec,
+    inputs_key,
+)
 from input_pipeline.datasets.shoulder_sessions import Composition
-from input_pipeline.datasets.video_source import open_split
+from input_pipeline.datasets.video_source import VideoSource, open_split
 from input_pipeline.videos.labels import label_proposals
+from tests.helpers.published import CACHE_BYTES, data_settings
 from tests.helpers.video_records import make_features, make_record
-
-
-@dataclasses.dataclass
-class TinyConfig(tfds.core.BuilderConfig):
-    feature_width: int = 4
-    feature_dtype: str = "float16"
-    class_names: tuple[str, ...] = ("a", "b", "c")
 
 
 class Tiny(VideoDatasetBuilder):
@@ -46,10 +46,22 @@ class Tiny(VideoDatasetBuilder):
         return Contents(splits={"train": (len(self.videos), iterate)})
 
 
-def tiny_builder(data_dir, videos, **config) -> Tiny:
-    builder = Tiny(data_dir=str(data_dir), config=TinyConfig(name="tiny", **config), file_format="array_record")
+def tiny_builder(data_dir, videos, feature_dtype="float16") -> Tiny:
+    config = VideoDatasetConfig(name="tiny", feature_width=4, feature_dtype=feature_dtype, class_names=("a", "b", "c"))
+    builder = Tiny(data_dir=str(data_dir), config=config, file_format="array_record")
     builder.videos = videos
     return builder
+
+
+def prepare_shoulder(data_dir, width: int = 16, **changes):
+    """The shoulder dataset with fewer columns, which is quicker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shoulder_module, "FEATURE_WIDTH", width)
+        return prepare("shoulder", data_dir, data_settings(**changes))
+
+
+def opened(builder, split: str) -> VideoSource:
+    return open_split(builder, split, cache_bytes=CACHE_BYTES)
 
 
 def assert_records_equal(got, expected):
@@ -75,7 +87,7 @@ def test_examples_keep_every_field_exactly(tmp_path, dtype):
     features = [rng.standard_normal((t, 4)).astype(dtype) for t in (1, 50, 7, 33, 2)]
     builder = tiny_builder(tmp_path, list(zip(records, features, strict=True)), feature_dtype=dtype)
     builder.download_and_prepare()
-    source = open_split(builder, "train")
+    source = opened(builder, "train")
     assert [r.video_id for r in source.records] == sorted(r.video_id for r in records)
     assert source.class_names == ["a", "b", "c"]
     assert source.feature_width == 4 and source.feature_dtype == dtype
@@ -89,7 +101,7 @@ def test_examples_keep_every_field_exactly(tmp_path, dtype):
 def test_a_record_without_group_is_its_own_group(tmp_path):
     builder = tiny_builder(tmp_path, [(make_record("a"), make_features(5))])
     builder.download_and_prepare()
-    assert open_split(builder, "train").records[0].group == "a"
+    assert opened(builder, "train").records[0].group == "a"
 
 
 def test_a_build_that_breaks_leaves_no_dataset_and_the_next_one_finishes(tmp_path):
@@ -101,7 +113,7 @@ def test_a_build_that_breaks_leaves_no_dataset_and_the_next_one_finishes(tmp_pat
         assert not Path(tiny_builder(tmp_path, []).data_dir).exists()
     builder = tiny_builder(tmp_path, [good])
     builder.download_and_prepare()
-    assert len(open_split(builder, "train")) == 1
+    assert len(opened(builder, "train")) == 1
 
 
 def test_unknown_feature_dtype_is_named():
@@ -117,12 +129,12 @@ def test_inputs_key_depends_on_values_not_on_order():
 @pytest.fixture(scope="module")
 def shoulder(tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("data")
-    return data_dir, datasets.prepare("shoulder", data_dir, feature_width=16)
+    return data_dir, prepare_shoulder(data_dir)
 
 
 def test_shoulder_splits_are_by_person(shoulder):
     _, builder = shoulder
-    train, test = open_split(builder, "train"), open_split(builder, "test")
+    train, test = opened(builder, "train"), opened(builder, "test")
     assert len(train) == 56 and len(test) == 24
     assert {r.group for r in train.records} == {f"person{p:02d}" for p in range(1, 8)}
     assert {r.group for r in test.records} == {"person08", "person09", "person10"}
@@ -134,13 +146,13 @@ def test_shoulder_records_are_the_spliced_sessions(shoulder):
     _, builder = shoulder
     recordings = shoulder_sessions.read_recordings(shoulder_sessions.recordings_file())
     sessions = shoulder_sessions.splice_sessions(recordings, range(8, 11), 0, Composition())
-    records = {r.video_id: r for r in open_split(builder, "test").records}
+    records = {r.video_id: r for r in opened(builder, "test").records}
     for session in sessions:
         record = records[session.video_id]
         assert record.num_frames == len(session.signal)
         np.testing.assert_array_equal(record.gt_segments, session.gt_segments)
         np.testing.assert_array_equal(record.gt_labels, session.gt_labels)
-        windows = sliding_windows(record.num_frames, 50)
+        windows = sliding_windows(record.num_frames, 50, **shoulder_module.WINDOWS)
         np.testing.assert_array_equal(record.proposals, windows)
         expected = label_proposals(windows, record.gt_segments, record.gt_labels, record.num_frames)
         got = (
@@ -160,10 +172,10 @@ def test_shoulder_features_are_standardized_on_the_training_people_only(shoulder
 
     training = statistics(range(1, 8))
     rows = np.concatenate(list(training.values()))
-    test = open_split(builder, "test")
+    test = opened(builder, "test")
     raw = statistics(range(8, 11))
     # The projection is whatever made the training features; what is checked is the standardization before it.
-    positive, projection = _projection_of(open_split(builder, "train"), training, rows)
+    positive, projection = _projection_of(opened(builder, "train"), training, rows)
     for index in (0, 11, 23):
         expected = np.maximum((raw[test.records[index].video_id] - rows.mean(0)) / rows.std(0) @ projection, 0)
         np.testing.assert_allclose(test.features(index)[:, positive], expected, rtol=1e-3, atol=1e-4)
@@ -194,7 +206,7 @@ def test_prepare_finds_the_finished_dataset_and_its_report(shoulder, capsys):
     builder.report()
     before = {p: p.stat().st_mtime_ns for p in Path(builder.data_dir).iterdir()}
     assert any("array_record" in p.name for p in before)
-    again = datasets.prepare("shoulder", data_dir, feature_width=16)
+    again = prepare_shoulder(data_dir)
     assert {p: p.stat().st_mtime_ns for p in Path(again.data_dir).iterdir()} == before
     lines = data_report.summary_lines(again.report())
     assert capsys.readouterr() == ("", "")
@@ -204,22 +216,22 @@ def test_prepare_finds_the_finished_dataset_and_its_report(shoulder, capsys):
 
 def test_other_settings_are_another_dataset(shoulder):
     data_dir, builder = shoulder
-    other = datasets.prepare("shoulder", data_dir, feature_width=16, seed=1)
+    other = prepare_shoulder(data_dir, composition_seed=1)
     assert other.data_dir != builder.data_dir
-    first, second = open_split(builder, "test"), open_split(other, "test")
+    first, second = opened(builder, "test"), opened(other, "test")
     assert first.identity != second.identity
     assert first.records[0].num_frames != second.records[0].num_frames
 
 
 def test_prepare_shows_progress_on_stderr(tmp_path, capsys):
-    datasets.prepare("shoulder", tmp_path, feature_width=8)
-    assert "prepare shoulder: 80/80 videos" in capsys.readouterr().err
+    prepare_shoulder(tmp_path, 8)
+    assert "prepare shoulder 80/80  " in capsys.readouterr().err
 
 
 PREPARE = (
-    "import sys; from input_pipeline import datasets; from input_pipeline.datasets.video_source import open_split; "
-    "builder = datasets.prepare('shoulder', sys.argv[1], feature_width=8); "
-    "print(len(open_split(builder, 'test')), builder.report()['dataset'])"
+    "import sys; from tests.datasets.test_datasets import opened, prepare_shoulder; "
+    "builder = prepare_shoulder(sys.argv[1], 8); "
+    "print(len(opened(builder, 'test')), builder.report()['dataset'])"
 )
 
 
@@ -230,8 +242,8 @@ def test_of_processes_that_prepare_at_once_one_builds_and_the_others_find_it(tmp
     ]
     said = [tuple(stream.decode() for stream in process.communicate()) for process in started]
     assert [out for out, _ in said] == ["24 shoulder\n"] * 3, said
-    assert sum("80/80 videos" in err for _, err in said) == 1
-    folder = Path(datasets.prepare("shoulder", tmp_path, feature_width=8).data_dir)
+    assert sum("prepare shoulder 80/80  " in err for _, err in said) == 1
+    folder = Path(prepare_shoulder(tmp_path, 8).data_dir)
     assert folder.is_dir() and not [path for path in tmp_path.rglob("*") if path.suffix in (".lock", ".partial")]
     assert not list(folder.parent.glob("incomplete*"))
 
@@ -240,29 +252,29 @@ def test_a_lock_that_another_process_holds_is_waited_for(tmp_path, capsys):
     with (tmp_path / "shoulder.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(datasets.prepare, "shoulder", tmp_path, feature_width=8)
+            waiting = pool.submit(prepare_shoulder, tmp_path, 8)
             deadline = time.monotonic() + 60
             while "another process builds it; waiting" not in (said := capsys.readouterr().err):
                 assert time.monotonic() < deadline and not said
                 time.sleep(0.02)
             assert not (tmp_path / "shoulder").exists()
             fcntl.flock(file, fcntl.LOCK_UN)
-            assert len(open_split(waiting.result(), "test")) == 24
+            assert len(opened(waiting.result(), "test")) == 24
 
 
 def test_a_finished_dataset_is_found_where_nothing_can_be_written(shoulder, monkeypatch):
     data_dir, built = shoulder
-    monkeypatch.setattr(datasets, "_alone", None)
-    assert datasets.prepare("shoulder", data_dir, feature_width=16).data_dir == built.data_dir
+    monkeypatch.setattr(registry, "_alone", None)
+    assert prepare_shoulder(data_dir).data_dir == built.data_dir
 
 
 def test_wrong_inputs_of_prepare_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"dataset 'sholder' is unknown: expected one of .*shoulder"):
-        datasets.prepare("sholder", tmp_path)
+        prepare("sholder", tmp_path, data_settings())
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(InputError, match=r"^[^\n]*cannot be written[^\n]*$"):
-        datasets.prepare("shoulder", file / "data")
+    with pytest.raises(InputError, match=r"^config\.data\.data_dir=[^\n]*cannot write there[^\n]*$"):
+        prepare("shoulder", file / "data", data_settings())
     monkeypatch.setattr(shoulder_sessions.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install seglearn==1\.2\.5$"):
-        datasets.prepare("shoulder", tmp_path)
+        prepare("shoulder", tmp_path, data_settings())

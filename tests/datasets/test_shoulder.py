@@ -9,6 +9,7 @@ from contextloc_jax.core.errors import InputError
 from contextloc_jax.proposals.sliding_windows import sliding_windows
 from input_pipeline.datasets import shoulder_sessions
 from input_pipeline.datasets.data_report import proposal_recall
+from input_pipeline.datasets.shoulder import WINDOWS
 from input_pipeline.datasets.shoulder_sessions import ACTIONS, BACKGROUND, FPS, Composition, Standardizer
 
 LEAVE_OUT_ROUNDING = {"rtol": 1e-9, "atol": 1e-9}
@@ -138,7 +139,7 @@ def test_standardizer_survives_a_constant_column():
 
 
 def test_sliding_windows_grow_by_1_4_and_overlap_by_three_quarters():
-    windows = sliding_windows(60 * FPS, FPS)
+    windows = sliding_windows(60 * FPS, FPS, **WINDOWS)
     lengths = windows[:, 1] - windows[:, 0]
     for expected in (150, 210, 294, 411.6, 576.24, 806.7, 1129.4):
         starts = windows[np.abs(lengths - expected) <= 1, 0]
@@ -150,13 +151,13 @@ def test_sliding_windows_grow_by_1_4_and_overlap_by_three_quarters():
 
 
 def test_sliding_windows_stay_inside_a_short_video():
-    windows = sliding_windows(5 * FPS, FPS)
+    windows = sliding_windows(5 * FPS, FPS, **WINDOWS)
     assert set(windows[:, 1] - windows[:, 0]) == {150, 210}
-    assert sliding_windows(100, FPS).shape == (0, 2)
+    assert sliding_windows(100, FPS, **WINDOWS).shape == (0, 2)
 
 
 def test_sliding_windows_recall_nearly_every_action(sessions):
-    pairs = [(s.gt_segments, sliding_windows(len(s.signal), FPS)) for s in sessions]
+    pairs = [(s.gt_segments, sliding_windows(len(s.signal), FPS, **WINDOWS)) for s in sessions]
     at_half, at_seven, _ = proposal_recall(pairs)
     assert at_half == 1 and at_seven > 0.98
 

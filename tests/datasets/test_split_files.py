@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.localization import alignment
-from contextloc_jax.localization.alignment import align_by_bins, align_by_stride
+from contextloc_jax.localization.alignment import align_by_bins
 from input_pipeline.datasets.from_files import StoredFeatures
 from input_pipeline.datasets.split_files import read_split
 from input_pipeline.formats.annotations import read_annotations
 from input_pipeline.videos.timing import Timing
 from tests.helpers.custom_files import write_dataset
+from tests.helpers.published import ALIGN, LENGTH, STRIDE
 from tests.helpers.tiny_runs import CLASSES, WIDTH
 
 TOKENS = [b"-1", b"nan", b"inf", b"1e400", b"0", b"9" * 30, b"#", b"{", b"]", b'"', b",", b"\n", b"\xff", b"\x00", b"",
@@ -30,6 +31,11 @@ def folders(tmp_path_factory):
     return made
 
 
+def timing(num_bins: int = 0) -> Timing:
+    """The tiny videos' own."""
+    return Timing(25.0, STRIDE, LENGTH, num_bins)
+
+
 def read(keys, timing: Timing):
     """As a build reads the test split; returns the snippets of every proposal."""
     path = keys.get("annotations")
@@ -37,7 +43,7 @@ def read(keys, timing: Timing):
     names = CLASSES if path else ["1", "2"]
     split = read_split(keys["test_proposals"], keys["test_features"], names, annotated, timing)
     stored = StoredFeatures(split.features, WIDTH, timing.num_bins, "float32")
-    align = align_by_bins() if timing.num_bins else align_by_stride(8, 64)
+    align = align_by_bins() if timing.num_bins else ALIGN
     for record in split.records:
         assert record.num_frames > 0 and record.fps > 0
         assert (record.proposals >= 0).all() and (record.proposals <= record.num_frames).all()
@@ -46,7 +52,9 @@ def read(keys, timing: Timing):
         assert ((record.gt_labels > 0) & (record.gt_labels <= len(names))).all()
         features = stored(record)
         if features is not None:
-            snippets = align(alignment.test_ticks(record.proposals, record.num_frames), record, len(features))
+            snippets = align(
+                alignment.test_ticks(record.proposals, record.num_frames), record.num_frames, len(features)
+            )
             assert ((snippets[..., 0] >= 0) & (snippets[..., 0] < len(features))).all()
     return split
 
@@ -54,7 +62,7 @@ def read(keys, timing: Timing):
 @pytest.mark.parametrize("form", ["list", "csv", "json"])
 @pytest.mark.parametrize("num_bins", [0, 10])
 def test_undamaged_files_give_all_videos(folders, form, num_bins):
-    assert len(read(folders[form], Timing(25.0, num_bins=num_bins)).records) == 2
+    assert len(read(folders[form], timing(num_bins)).records) == 2
 
 
 @pytest.mark.parametrize("form, key", [("list", "test_proposals"), ("csv", "test_proposals"), ("csv", "annotations"),
@@ -71,7 +79,7 @@ def test_damaged_files_are_one_input_error_or_read(folders, form, key, data):
     middle = data.draw(st.one_of(st.sampled_from(TOKENS), st.binary(max_size=20)))
     try:
         path.write_bytes(whole[:start] + middle + whole[end:])
-        read(keys, Timing(25.0, num_bins=data.draw(st.sampled_from([0, 10]))))
+        read(keys, timing(data.draw(st.sampled_from([0, 10]))))
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < 2000
     finally:
@@ -81,4 +89,4 @@ def test_damaged_files_are_one_input_error_or_read(folders, form, key, data):
 def test_a_single_array_is_no_features_of_all_videos(folders, tmp_path):
     np.save(tmp_path / "x.npy", np.ones((5, WIDTH)))
     with pytest.raises(InputError, match=r"x\.npy: holds one array"):
-        read(folders["list"] | {"test_features": str(tmp_path / "x.npy")}, Timing(25.0))
+        read(folders["list"] | {"test_features": str(tmp_path / "x.npy")}, timing())

@@ -10,11 +10,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 from benchmarks.exchanged_bytes import exchanged_bytes
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.devices import parallel as parallel_module
-from contextloc_jax.devices.parallel import AXIS, Parallel
+from contextloc_jax.devices.kinds import KINDS
+from contextloc_jax.devices.mesh import MeshParallel
+from contextloc_jax.devices.parallel import AXIS
 from tests.helpers.free_port import free_port
 from tests.helpers.random_videos import largest_difference
 from tests.helpers.tiny_runs import WIDTH
-from tests.helpers.virtual_devices import CASES, KINDS, run, tiny_model
+from tests.helpers.virtual_devices import CASES, run, tiny_model
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 ON_ONE, ON_FOUR = ("dropout shard_map", "evaluation shard_map"), ("dropout pmap", "evaluation pmap")
@@ -156,7 +158,7 @@ def test_statistics_per_replica_are_those_of_the_replica(thorough):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_come_back_in_the_order_they_were_given(kind):
-    parallel = Parallel(kind)
+    parallel = KINDS[kind]()
     batch = {"rows": np.arange(12, dtype=np.float32).reshape(4, 3), "names": np.arange(4, dtype=np.int32)}
     score = parallel.compile_scoring(lambda variables, batch: {"sum": batch["rows"].sum(1) + variables, **batch})
     found = parallel.gather(score(parallel.replicate(np.float32(0.5)), parallel.shard(batch)))
@@ -171,7 +173,7 @@ def test_a_large_array_goes_to_a_gpu_in_pieces_and_arrives_whole(monkeypatch, ro
     monkeypatch.setattr(parallel_module, "LARGE_BYTES", 100)
     sent, in_pieces = [], parallel_module.in_pieces
     monkeypatch.setattr(parallel_module, "in_pieces", lambda *a: sent.append(a) or in_pieces(*a))
-    parallel = Parallel()
+    parallel = MeshParallel()
     batch = {
         "large": np.random.default_rng(0).standard_normal((rows * parallel.num_local_devices, 7, 2)),
         "few": np.ones(parallel.num_local_devices),
@@ -186,7 +188,7 @@ def test_a_large_array_goes_to_a_gpu_in_pieces_and_arrives_whole(monkeypatch, ro
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_state_comes_back_as_it_was(kind):
-    parallel = Parallel(kind)
+    parallel = KINDS[kind]()
     tree = {"a": np.float32(1.5), "b": np.arange(6, dtype=np.int32).reshape(2, 3), "c": {}}
     step = parallel.compile_step(lambda state, batch: (state, {}))
     found = parallel.to_host(step(parallel.replicate(tree), parallel.shard(np.zeros(1)))[0])
@@ -197,7 +199,7 @@ def test_a_state_comes_back_as_it_was(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_sums_over_the_batch_and_consumes_its_state(kind):
-    parallel = Parallel(kind)
+    parallel = KINDS[kind]()
 
     def step(state, batch):
         total = jax.lax.psum(batch.sum(), AXIS)
@@ -210,15 +212,10 @@ def test_a_step_sums_over_the_batch_and_consumes_its_state(kind):
     assert first.is_deleted() and not second.is_deleted()
 
 
-def test_an_unknown_kind_lists_the_known_ones():
-    with pytest.raises(InputError, match=r"^config\.parallel is 'pjit'; expected 'shard_map' or 'pmap'$"):
-        Parallel("pjit")
-
-
 @pytest.mark.parametrize("size", [4, 8, 32])
 def test_a_batch_that_divides_is_taken(monkeypatch, size):
     monkeypatch.setattr(jax, "device_count", lambda: 4)
-    Parallel().check_batch_size(size)
+    MeshParallel().check_batch_size(size)
 
 
 @pytest.mark.parametrize(
@@ -228,4 +225,4 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do(monkey
     monkeypatch.setattr(jax, "device_count", lambda: 4)
     message = rf"^config\.batch_size is {size}, which 4 devices cannot share equally; set it to {nearest}$"
     with pytest.raises(InputError, match=message):
-        Parallel().check_batch_size(size)
+        MeshParallel().check_batch_size(size)

@@ -9,6 +9,7 @@ import pytest
 
 from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.evaluation.characteristics import characteristics
+from tests.helpers.random_detections import ACTIVITYNET, THUMOS14
 
 
 def truth_of(segments, video=None, duration=100.0):
@@ -25,33 +26,33 @@ def bins(kind):
 
 def test_a_bin_includes_its_upper_edge():
     segments = [(0, 0), (0, 3), (0, 3.1), (0, 6), (0, 12), (0, 18), (0, 18.1), (0, 200)]
-    kinds = characteristics(truth_of(segments), "thumos14")
+    kinds = characteristics(truth_of(segments), THUMOS14)
     assert bins(kinds["length"]) == ["XS", "XS", "S", "S", "M", "L", "XL", "XL"]
     np.testing.assert_array_equal(kinds["length"].values, [0, 3, 3.1, 6, 12, 18, 18.1, 200])
     assert bins(kinds["coverage"])[-1] == "XL"  # more than the whole video
-    assert bins(characteristics(truth_of(segments), "activitynet")["length"])[-1] == "XL"
+    assert bins(characteristics(truth_of(segments), ACTIVITYNET)["length"])[-1] == "XL"
 
 
 def test_instances_are_counted_in_the_video():
-    kinds = characteristics(truth_of([(0, 1)] + [(i, i + 1) for i in range(41)], [0] + [1] * 41), "thumos14")
+    kinds = characteristics(truth_of([(0, 1)] + [(i, i + 1) for i in range(41)], [0] + [1] * 41), THUMOS14)
     assert kinds["instances"].values.tolist() == [1] + [41] * 41
     assert bins(kinds["instances"]) == ["XS"] + ["M"] * 41
 
 
 def test_context_is_what_lies_free_beside_an_instance():
-    kinds = characteristics(truth_of([(20, 30), (32, 36), (36, 40), (90, 100), (0, 0)]), "thumos14")
+    kinds = characteristics(truth_of([(20, 30), (32, 36), (36, 40), (90, 100), (0, 0)]), THUMOS14)
     # 20-30 looks at 15-20 and 30-35: 32-35 is taken. 90-100 looks at 85-90 and at nothing after the video.
     np.testing.assert_allclose(kinds["context"].values, [0.7, 0.5, 0.5, 0.5, np.nan])
     assert bins(kinds["context"]) == ["L", "M", "M", "M", None]
 
 
 def test_context_of_overlapping_and_doubled_instances():
-    kinds = characteristics(truth_of([(10, 20), (10, 20), (15, 40), (25, 30)]), "thumos14")
+    kinds = characteristics(truth_of([(10, 20), (10, 20), (15, 40), (25, 30)]), THUMOS14)
     np.testing.assert_allclose(kinds["context"].values, [0.5, 0.5, (7.5 + 12.5) / 25, 0])
 
 
 def test_an_unknown_duration_leaves_coverage_unknown_and_nothing_else():
-    kinds = characteristics(truth_of([(20, 30)], duration=np.nan), "thumos14")
+    kinds = characteristics(truth_of([(20, 30)], duration=np.nan), THUMOS14)
     assert bins(kinds["coverage"]) == [None]
     assert kinds["context"].values.tolist() == [1] and bins(kinds["length"]) == ["M"]
 
@@ -72,7 +73,7 @@ def test_bins_agree_with_detad_on_thumos14():
         np.zeros(len(rows), int),
         np.array([row["segment"] for _, row in rows], float),
     )
-    kinds = characteristics(truth, "thumos14")
+    kinds = characteristics(truth, THUMOS14)
     assert len(rows) == 3358
     for name, theirs, edges in (
         ("length", "length", [0, 3, 6, 12, 18, np.inf]),

@@ -8,8 +8,17 @@ from hypothesis import given
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.evaluation.average_precision import evaluate
-from contextloc_jax.evaluation.diagnosis import VERDICTS, diagnose, judge
-from tests.helpers.random_detections import detections_of, found, ground_truth_of, repeatable, truths
+from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.judging import VERDICTS, judge
+from tests.helpers.random_detections import (
+    ACTIVITYNET,
+    THUMOS14,
+    detections_of,
+    found,
+    ground_truth_of,
+    repeatable,
+    truths,
+)
 
 TRUTH = ground_truth_of([(0, 0, (0, 10)), (0, 1, (20, 30)), (1, 0, (0, 2))])
 ONE_OF_EACH = detections_of(
@@ -24,15 +33,20 @@ ONE_OF_EACH = detections_of(
 )
 
 
-def verdicts(detections, truth=TRUTH, threshold=0.5):
-    judged = judge(detections, truth, (threshold,))
+def verdicts(detections, truth=TRUTH):
+    """Names of the verdicts at tIoU 0.5, in the order of the rows."""
+    judged = judge(detections, truth, THUMOS14)
     back = np.argsort(judged.matches.ranking.row)
-    return [VERDICTS[code] for code in judged.verdict[0][back]]
+    return [list(VERDICTS)[code] for code in judged.verdict[0][back]]
+
+
+def diagnosis_of(detections, truth, protocol=THUMOS14):
+    return diagnose(judge(detections, truth, protocol))
 
 
 def test_one_of_each():
     assert verdicts(ONE_OF_EACH) == list(VERDICTS)
-    shares = diagnose(ONE_OF_EACH, TRUTH, "thumos14")["false_positives"]["all"]
+    shares = diagnosis_of(ONE_OF_EACH, TRUTH)["false_positives"]["all"]
     assert shares == pytest.approx(dict.fromkeys(VERDICTS, 1 / 6))
 
 
@@ -51,7 +65,7 @@ def test_bounds_of_the_types():
 
 def test_profile_by_rank_has_groups_as_large_as_the_class():
     """Class run has two instances: ranks 1-2, 3-4 and 5-6."""
-    by_rank = diagnose(ONE_OF_EACH, TRUTH, "thumos14")["false_positives"]["by_rank"]
+    by_rank = diagnosis_of(ONE_OF_EACH, TRUTH)["false_positives"]["by_rank"]
     assert len(by_rank) == 3
     assert by_rank[0] == pytest.approx(dict.fromkeys(VERDICTS, 0) | {"correct": 0.5, "double detection": 0.5})
     assert by_rank[2] == pytest.approx(dict.fromkeys(VERDICTS, 0) | {"confusion": 0.5, "background": 0.5})
@@ -61,7 +75,7 @@ def test_map_without_an_error():
     """Double detections in front of the second correct one: without them AP is 1."""
     truth = ground_truth_of([(0, 0, (0, 10)), (1, 0, (0, 10))])
     rows = [((0, 0, (0, 10)), 0.9), ((0, 0, (0, 10)), 0.8), ((1, 0, (0, 10)), 0.7)]
-    found = diagnose(detections_of(rows), truth, "thumos14")["without_error"]
+    found = diagnosis_of(detections_of(rows), truth)["without_error"]
     assert found["double detection"] == pytest.approx({"mAP": 1, "gain": 1 - (1 + 2 / 3) / 2})
     assert found["background"]["gain"] == 0
 
@@ -69,7 +83,7 @@ def test_map_without_an_error():
 @repeatable
 @given(found, truths)
 def test_removing_errors_only_raises_map(detections, truth):
-    diagnosis = diagnose(detections, truth, "activitynet")
+    diagnosis = diagnosis_of(detections, truth, ACTIVITYNET)
     base = evaluate(detections, truth, "activitynet")["average_mAP"]
     for entry in diagnosis["without_error"].values():
         assert entry["gain"] >= -1e-12 and entry["mAP"] - entry["gain"] == pytest.approx(base, abs=1e-9)
@@ -82,7 +96,7 @@ def test_missed_instances_by_length():
     """Short instances are missed, long ones found."""
     truth = ground_truth_of([(0, 0, (0, 2)), (0, 0, (4, 6)), (1, 0, (0, 10)), (1, 0, (12, 22))])
     rows = [((1, 0, (0, 10)), 0.9), ((1, 0, (12, 22)), 0.8), ((0, 0, (0, 2)), 0.7)]
-    missed = diagnose(detections_of(rows), truth, "thumos14")["false_negatives"]
+    missed = diagnosis_of(detections_of(rows), truth)["false_negatives"]
     assert missed["missed"] == 0.25
     assert missed["length"] == {"XS": 0.5, "S": None, "M": 0.0, "L": None, "XL": None}
 
@@ -91,16 +105,16 @@ def test_a_find_that_is_buried_in_false_detections_counts_as_missed():
     truth = ground_truth_of([(0, 0, (0, 10))])
     buried = [((1, 0, (i, i + 1)), 0.9) for i in range(30)]
     last = detections_of([*buried, ((0, 0, (0, 10)), 0.1)])
-    assert diagnose(last, truth, "thumos14")["false_negatives"]["missed"] == 1
+    assert diagnosis_of(last, truth)["false_negatives"]["missed"] == 1
     near = detections_of([*buried[:10], ((0, 0, (0, 10)), 0.1)])
-    assert diagnose(near, truth, "thumos14")["false_negatives"]["missed"] == 0
+    assert diagnosis_of(near, truth)["false_negatives"]["missed"] == 0
 
 
 def test_sensitivity_sets_other_bins_aside():
     """Long instances are ranked first: short ones have their own AP, with the detections of long ones removed."""
     truth = ground_truth_of([(0, 0, (0, 2)), (1, 0, (0, 10))])
     rows = detections_of([((1, 0, (0, 10)), 0.9), ((0, 0, (0, 2)), 0.7)])
-    found = diagnose(rows, truth, "thumos14")["sensitivity"]
+    found = diagnosis_of(rows, truth)["sensitivity"]
     assert found["mAP_N"] == 1
     assert found["length"]["XS"] == {"mAP_N": 1.0, "instances": 1}
     assert found["length"]["S"] == {"mAP_N": None, "instances": 0}
@@ -110,13 +124,11 @@ def test_normalized_precision_by_hand():
     """One of two instances is short: recall 1/1 of that bin counts as N = 2 instances beside one false detection."""
     truth = ground_truth_of([(0, 0, (0, 2)), (1, 0, (0, 10))])
     rows = detections_of([((1, 0, (14, 17)), 0.9), ((0, 0, (0, 2)), 0.7)])
-    found = diagnose(rows, truth, "thumos14")["sensitivity"]["length"]
+    found = diagnosis_of(rows, truth)["sensitivity"]["length"]
     assert found["XS"]["mAP_N"] == pytest.approx(2 / 3)
     assert found["M"]["mAP_N"] == 0
 
 
 def test_bad_input():
     with pytest.raises(InputError, match="no detections"):
-        diagnose(detections_of([]), TRUTH, "thumos14")
-    with pytest.raises(InputError, match="protocol"):
-        diagnose(ONE_OF_EACH, TRUTH, "coco")
+        diagnosis_of(detections_of([]), TRUTH)

@@ -114,9 +114,9 @@ def test_ground_truth_takes_the_protocols_subset(tmp_path):
     assert truth.video_ids == ["a"] and truth.labels == ["Skiing"]
     assert ground_truth(videos, "thumos14").video_ids == ["c"]
     assert ground_truth(videos, "thumos14", subset="TRAINING").video_ids == ["b"]
-    assert ground_truth(read_annotations(written(tmp_path, FLAT))).video_ids == ["video_test_0000002"]
+    assert ground_truth(read_annotations(written(tmp_path, FLAT)), "thumos14").video_ids == ["video_test_0000002"]
     with pytest.raises(InputError, match=r"'holdout'.*\['testing', 'training', 'validation'\]"):
-        ground_truth(videos, subset="holdout")
+        ground_truth(videos, "thumos14", subset="holdout")
     with pytest.raises(InputError, match="protocol 'ava' is unknown; expected one of thumos14, activitynet"):
         ground_truth(videos, "ava")
 
@@ -124,35 +124,37 @@ def test_ground_truth_takes_the_protocols_subset(tmp_path):
 def test_ground_truth_in_columns_of_all_videos_without_subsets(tmp_path):
     content = {name: {**entry, "subset": None} for name, entry in ACTIVITYNET["database"].items()}
     content["a"].pop("duration")
-    truth = ground_truth(read_annotations(written(tmp_path, content)))
+    truth = ground_truth(read_annotations(written(tmp_path, content)), "thumos14")
     assert truth.video_ids == ["b", "a", "c"] and truth.labels == ["Archery", "Skiing"]
     np.testing.assert_array_equal(truth.duration_seconds, [50, np.nan, 9])
     np.testing.assert_array_equal(truth.video, [0, 0, 1])
     np.testing.assert_array_equal(truth.label, [1, 0, 1])
     np.testing.assert_array_equal(truth.segments, [[1.5, 20], [30, 51], [0, 2.5]])
-    reordered = ground_truth(read_annotations(written(tmp_path, content)), labels=["Skiing", "Other", "Archery"])
+    reordered = ground_truth(
+        read_annotations(written(tmp_path, content)), "thumos14", labels=["Skiing", "Other", "Archery"]
+    )
     np.testing.assert_array_equal(reordered.label, [0, 2, 0])
 
 
 def test_ground_truth_refuses_an_unknown_label(tmp_path):
     with pytest.raises(InputError, match="video 'b': label 'Archery' is none of the 1 classes"):
-        ground_truth(read_annotations(written(tmp_path, ACTIVITYNET)), subset="training", labels=["Skiing"])
-    empty = ground_truth([VideoAnnotation("v", (), np.zeros((0, 2)))])
+        ground_truth(read_annotations(written(tmp_path, ACTIVITYNET)), "thumos14", "training", labels=["Skiing"])
+    empty = ground_truth([VideoAnnotation("v", (), np.zeros((0, 2)))], "thumos14")
     assert empty.segments.shape == (0, 2) and empty.label.shape == empty.video.shape == (0,)
 
 
 def test_subset_of_videos_none_of_which_has_one():
     videos = [VideoAnnotation("v", (), np.zeros((0, 2)))]
-    assert select_subset(videos) == videos
+    assert select_subset(videos, "thumos14") == videos
     with pytest.raises(InputError, match="annotations: no video names a subset, but --subset=test asks for one"):
-        select_subset(videos, subset="test")
+        select_subset(videos, "thumos14", subset="test")
 
 
 def test_subsets_are_found_in_any_case():
     videos = [VideoAnnotation(name, (), np.zeros((0, 2)), subset=name) for name in ("Test", "Validation")]
-    assert [video.video_id for video in select_subset(videos)] == ["Test"]
+    assert [video.video_id for video in select_subset(videos, "thumos14")] == ["Test"]
     assert [video.video_id for video in select_subset(videos, "activitynet")] == ["Validation"]
-    assert [video.video_id for video in select_subset(videos, subset="vaLidation")] == ["Validation"]
+    assert [video.video_id for video in select_subset(videos, "thumos14", subset="vaLidation")] == ["Validation"]
 
 
 def with_instance(**instance: object) -> dict:
@@ -221,7 +223,7 @@ JSON = st.recursive(
 def assert_reads_or_refuses(path: Path):
     try:
         videos = read_annotations(path)
-        ground_truth(videos, subset=videos[0].subset)
+        ground_truth(videos, "thumos14", subset=videos[0].subset)
     except InputError as error:
         assert "\n" not in str(error)
         return
@@ -270,12 +272,12 @@ def test_the_real_thumos14_annotations_are_read_whole(real_data, tmp_path):
     assert sum(len(video.labels) for video in videos) == text.count('"label"') == 6335
     assert not report.findings
     for subset, count in (("test", 213), ("validation", 200)):
-        assert len(select_subset(videos, subset=subset)) == text.count(f'"video_{subset}_') == count
+        assert len(select_subset(videos, "thumos14", subset=subset)) == text.count(f'"video_{subset}_') == count
     labels = set(re.findall(r'"label": "(\w+)"', text))
     assert class_names(videos) == sorted(labels) and len(labels) == 20
     assert {video.fps for video in videos} == {10.0}
     assert [video.video_id for video in videos if not video.labels] == ["video_test_0001292"]
-    truth = ground_truth(videos)
+    truth = ground_truth(videos, "thumos14")
     assert len(truth.video_ids) == 213 and len(truth.labels) == 20
     write_annotations(tmp_path / "again.json", videos)
     for video, again in zip(videos, read_annotations(tmp_path / "again.json"), strict=True):
@@ -284,6 +286,6 @@ def test_the_real_thumos14_annotations_are_read_whole(real_data, tmp_path):
 
 def test_the_real_characteristics_file_is_ground_truth_too(real_data):
     path = real_data / "thumos14_test_characteristics.json"
-    truth = ground_truth(read_annotations(path))
+    truth = ground_truth(read_annotations(path), "thumos14")
     assert len(truth.video_ids) == 212 and len(truth.video) == path.read_text().count('"label"') == 3358
     assert np.isnan(truth.duration_seconds).all()

@@ -8,6 +8,7 @@ import pytest
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
 from input_pipeline.formats.values import ReadReport
 from tests.helpers.golden_data import GOLDEN
+from tests.helpers.published import FPS
 
 FIELDS = {
     "num_frames": "num_frames",
@@ -22,7 +23,7 @@ FIELDS = {
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_golden_lists_parse_to_the_authors_records(split):
     golden = np.load(GOLDEN / "sampling.npz")
-    records = {record.video_id: record for record in read_proposal_list(GOLDEN / f"{split}_proposal_list.txt")}
+    records = {record.video_id: record for record in read_proposal_list(GOLDEN / f"{split}_proposal_list.txt", FPS)}
     assert set(golden[f"{split}_video_ids"]) <= set(records)
     compared = 0
     for video_id in golden[f"{split}_video_ids"]:
@@ -40,7 +41,7 @@ def test_golden_lists_parse_to_the_authors_records(split):
 
 def test_golden_list_counts_what_it_skips():
     report = ReadReport()
-    records = read_proposal_list(GOLDEN / "train_proposal_list.txt", report=report)
+    records = read_proposal_list(GOLDEN / "train_proposal_list.txt", FPS, report=report)
     assert {what: len(where) for what, where in report.findings.items()} == {
         "ground truth skipped: end <= start": 2,
         "ground truth skipped: starts after the end of the video": 1,
@@ -55,10 +56,10 @@ def test_golden_list_counts_what_it_skips():
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_golden_lists_survive_writing(split, tmp_path):
-    records = read_proposal_list(GOLDEN / f"{split}_proposal_list.txt")
+    records = read_proposal_list(GOLDEN / f"{split}_proposal_list.txt", FPS)
     write_proposal_list(tmp_path / "list.txt", records)
     report = ReadReport()
-    for record, again in zip(records, read_proposal_list(tmp_path / "list.txt", report=report), strict=True):
+    for record, again in zip(records, read_proposal_list(tmp_path / "list.txt", FPS, report=report), strict=True):
         for field in dataclasses.fields(record):
             np.testing.assert_array_equal(getattr(again, field.name), getattr(record, field.name), field.name)
     assert not any("skipped" in what for what in report.findings)

@@ -20,6 +20,7 @@ from input_pipeline.formats.proposal_list import (
 )
 from input_pipeline.formats.values import ReadReport
 from input_pipeline.videos.records import VideoRecord
+from tests.helpers.published import FPS
 
 LIST = """# 1
 /data/frames/first
@@ -93,9 +94,9 @@ def test_reads_ids_frames_columns_and_empty_videos(tmp_path):
 
 
 def test_layout_that_editors_leave_is_tolerated(tmp_path):
-    records = read_proposal_list(written(tmp_path, LIST))
+    records = read_proposal_list(written(tmp_path, LIST), FPS)
     messy = "\ufeff# from our generator\n" + LIST.replace("\n", "  \r\n").replace("100", "\r\n100")
-    for record, again in zip(records, read_proposal_list(written(tmp_path, messy)), strict=True):
+    for record, again in zip(records, read_proposal_list(written(tmp_path, messy), FPS), strict=True):
         assert_same(record, again)
 
 
@@ -112,7 +113,7 @@ def test_records_survive_normalizing(tmp_path):
     rng = np.random.default_rng(4)
     records = [random_record(rng, f"video{i}", True) for i in range(200)]
     write_normalized_list(tmp_path / "list.txt", map(normalize, records))
-    again = read_normalized_proposal_list(tmp_path / "list.txt", fps=25.0)
+    again = read_normalized_proposal_list(tmp_path / "list.txt", None, fps=25.0)
     for record, read in zip(records, again, strict=True):
         lengths = record.proposals[:, 1] - record.proposals[:, 0]  # a fraction has no unclipped end
         assert_same(dataclasses.replace(record, proposal_coverage=lengths / record.num_frames), read)
@@ -121,13 +122,13 @@ def test_records_survive_normalizing(tmp_path):
 def test_normalized_list_needs_frame_counts(tmp_path):
     path = written(tmp_path, "# 1\na\n1\n1\n1\n3 0.1000 0.5000\n2\n3 0.5 0.5 0.25 0.7499\n0 0 0 0.5001 0.5002\n")
     report = ReadReport()
-    (record,) = read_normalized_proposal_list(path, {"a": 1000}, report=report)
+    (record,) = read_normalized_proposal_list(path, {"a": 1000}, FPS, report=report)
     np.testing.assert_array_equal(record.gt_segments, [[100, 500]])
     np.testing.assert_array_equal(record.proposals, [[250, 749]])
     assert report.count("proposal skipped: end <= start") == 1 and f"{path}:9 (a)" in report.lines()[0]
     for counts in (None, {}, {"a": 0}):
         with pytest.raises(InputError, match=rf"{path}:2: a has no frame count"):
-            read_normalized_proposal_list(path, counts)
+            read_normalized_proposal_list(path, counts, FPS)
 
 
 def replace_line(number: int, text: str) -> str:
@@ -171,7 +172,7 @@ def replace_line(number: int, text: str) -> str:
 )
 def test_bad_lists_are_named_by_line(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
-        read_proposal_list(written(tmp_path, content), num_classes=4)
+        read_proposal_list(written(tmp_path, content), FPS, num_classes=4)
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
 
 
@@ -183,7 +184,7 @@ def test_normalized_list_refuses_frames_and_names_the_line(tmp_path):
 def test_a_missing_list_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "absent.txt", tmp_path, "a\0b", "a\ud800"):
         with pytest.raises(InputError, match="cannot be read"):
-            read_proposal_list(path)
+            read_proposal_list(path, FPS)
 
 
 def test_a_refused_write_leaves_the_old_list(tmp_path):
@@ -215,9 +216,14 @@ FUZZ = settings(
 @example("# 1\na\n100\n1\n0\n1\n0 0 0 1 2")
 def test_only_input_errors_escape_the_list_readers(tmp_path, content):
     path = written(tmp_path, content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
-    for read in (read_proposal_list, read_normalized_list, read_normalized_proposal_list):
+    readers = (
+        lambda: read_proposal_list(path, FPS),
+        lambda: read_normalized_list(path),
+        lambda: read_normalized_proposal_list(path, None, FPS),
+    )
+    for read in readers:
         try:
-            videos = read(path)
+            videos = read()
         except InputError as error:
             assert "\n" not in str(error)
         else:
@@ -233,7 +239,7 @@ def test_damaged_lists_give_input_errors_or_valid_records(tmp_path, data):
         index = data.draw(st.integers(0, len(lines) - 1))
         lines[index : index + data.draw(st.integers(0, 2))] = data.draw(st.lists(LINES, max_size=2))
     try:
-        records = read_proposal_list(written(tmp_path, "\n".join(lines)))
+        records = read_proposal_list(written(tmp_path, "\n".join(lines)), FPS)
     except InputError:
         return
     for record in records:
@@ -263,11 +269,11 @@ def test_the_real_list_is_read_whole_and_written_back(real_list, tmp_path):
 def test_the_real_list_in_frames_counts_its_empty_instances(real_list, tmp_path):
     report = ReadReport()
     counts = {video.video_id: 3000 + i for i, video in enumerate(read_normalized_list(real_list))}
-    records = read_normalized_proposal_list(real_list, counts, report=report)
+    records = read_normalized_proposal_list(real_list, counts, FPS, report=report)
     rows = [line.split() for line in real_list.read_text().splitlines() if len(line.split()) == 3]
     empty = sum(end <= start for _, start, end in rows)  # as text: all have the same four decimals
     assert report.count("ground truth skipped: end <= start") == empty == 14
     assert sum(len(record.gt_labels) for record in records) == 3582 - 14
     write_proposal_list(tmp_path / "list.txt", records)
-    for record, again in zip(records, read_proposal_list(tmp_path / "list.txt"), strict=True):
+    for record, again in zip(records, read_proposal_list(tmp_path / "list.txt", FPS), strict=True):
         assert_same(record, again)

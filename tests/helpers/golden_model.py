@@ -11,6 +11,7 @@ from contextloc_jax.localization.contextloc import ContextLoc
 from contextloc_jax.localization.neighbors import tree_hops
 from contextloc_jax.localization.proposal_nets import edge_weights
 from tests.helpers.golden_data import GOLDEN
+from tests.helpers.published import published_model
 
 NUM_CLASSES, CENTERS, TREE = 5, 8, 21
 SLOTS = np.arange(CENTERS) * TREE  # center of every tree among its 168 nodes
@@ -44,7 +45,7 @@ def expected_shapes(model: ContextLoc, width: int) -> dict:
 
 def model_and_variables(**ablation) -> tuple[ContextLoc, dict]:
     """ContextLoc without dropout, with the golden weights."""
-    model = ContextLoc(NUM_CLASSES, head_dropout=0.0, **ablation)
+    model = published_model(NUM_CLASSES, head_dropout=0.0, **ablation)
     variables = to_variables(golden("weights"), expected_shapes(model, 1024))
     variables.pop("batches_tracked")
     return model, variables
@@ -57,7 +58,7 @@ def scoring_batch(video_features: np.ndarray, ticks: np.ndarray, trees: np.ndarr
     return Batch(
         features=video_features[None],
         num_snippets=np.array([len(video_features)], np.int32),
-        segments=segment_snippets(ticks, len(video_features))[None],
+        segments=segment_snippets(ticks, len(video_features), snippet_stride=8, snippet_length=64)[None],
         node_count=np.ones((1, count), np.float32),
         first_hop=first_hop[None],
         second_hop=second_hop[None],

@@ -4,9 +4,11 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from contextloc_jax.core.protocols import PROTOCOLS
 from contextloc_jax.core.structs import Detections, GroundTruth
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=150)
+THUMOS14, ACTIVITYNET = PROTOCOLS["thumos14"], PROTOCOLS["activitynet"]
 VIDEOS = ["v10", "v2", "v1", "unseen"]
 LABELS = ["run", "jump", "dive"]
 _segment = st.tuples(st.integers(0, 12), st.integers(0, 5)).map(lambda pair: (pair[0], pair[0] + pair[1]))

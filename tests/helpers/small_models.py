@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from contextloc_jax.core.structs import Scores
-from contextloc_jax.localization.contextloc import ContextLoc
 from tests.helpers.compiling import quickly_compiled
+from tests.helpers.published import published_model
 from tests.helpers.random_videos import CENTERS, CLASSES, NODES, SNIPPETS, WIDTH, padded_batch, random_variables
 from tests.helpers.reference_model import Video
 
@@ -28,7 +28,8 @@ ABLATIONS = {
 
 @functools.cache
 def model_of(name, dtype="float64", **changes):
-    return ContextLoc(CLASSES, CONTEXT, GRAPH, dtype=dtype, **ABLATIONS[name] | changes)
+    widths = {"context_width": CONTEXT, "graph_width": GRAPH}
+    return published_model(CLASSES, dtype=dtype, **widths | ABLATIONS[name] | changes)
 
 
 @functools.cache

@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 
-from contextloc_jax.commands import train
+from contextloc_jax.commands.train import train
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.devices import processes
 from contextloc_jax.devices.preemption import StopSignal
-from tests.helpers.tiny_runs import SilentWriter, TinyInputs, tiny_config
+from tests.helpers.tiny_runs import SilentWriter, TinyInputs, tiny_settings
 
 
 def happens(name: str) -> None:
@@ -38,8 +38,9 @@ def main(workdir: str) -> None:
         return batch
 
     with processes.together(coordinator, int(num_processes), int(process_id)):
-        inputs = TinyInputs(change)
-        train.train(tiny_config(batch_size=8, visits_per_epoch=8), workdir, inputs, SilentWriter, StopSignal())
+        settings = tiny_settings(batch_size=8, visits_per_epoch=8)
+        inputs = TinyInputs(settings, change)
+        train(settings, workdir, inputs, SilentWriter, StopSignal())
         print(f"process {process_id} took the steps {inputs.steps}")
 
 

@@ -1,23 +1,25 @@
 """Whole runs small enough for a test: eight videos of two classes in memory, and a model of a few hundred parameters.
 
-`TinyInputs` stands in for input_pipeline.factories: its real batches, with arrays instead of a TFDS dataset.
+`TinyInputs` stands in for input_pipeline.inputs.Inputs: its real batches, with arrays instead of a TFDS dataset.
 """
 
 import numpy as np
 
 from configs import default
-from contextloc_jax.commands import train as commands
-from input_pipeline import inputs
+from contextloc_jax.commands.evaluate import evaluate as evaluate_command
+from contextloc_jax.commands.settings import Settings, read_settings
+from contextloc_jax.commands.train import train as train_command
+from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.batches.targets import regression_stats
 from input_pipeline.datasets.video_source import (
     VideoSource,
-    ground_truth,
     source_from_arrays,
     split_validation,
-    video_facts,
 )
+from input_pipeline.inputs import Inputs, TrainingData
 from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
+from tests.helpers.published import RULES
 
 CLASSES = ["lift", "turn"]
 WIDTH = 8
@@ -65,33 +67,29 @@ def tiny_source(prefix: str, count: int) -> VideoSource:
     return source_from_arrays(*zip(*videos, strict=True), CLASSES)
 
 
-class TinyInputs:
-    """input_pipeline.factories over arrays. `change(step, batch) -> batch` sees every training batch before it is
-    handed out; `steps` lists those that were."""
+class TinyInputs(Inputs):
+    """The real inputs over arrays. `change(step, batch) -> batch` sees every training batch before it is handed out;
+    `steps` lists those that were."""
 
-    evaluation_batches = staticmethod(inputs.evaluation_batches)
-    ground_truth = staticmethod(ground_truth)
-    steps_per_epoch = staticmethod(inputs.steps_per_epoch)
-    video_facts = staticmethod(video_facts)
-
-    def __init__(self, change=lambda step, batch: batch, num_videos=6):
-        self._change, self._num_videos = change, num_videos
+    def __init__(self, settings: Settings, change=lambda step, batch: batch, num_videos=6):
+        super().__init__(**settings.inputs._asdict())
+        self._change, self._num_videos, self._fraction = change, num_videos, settings.inputs.validation_fraction
         self.steps, self.prepared = [], []
 
-    def prepare_dataset(self, config, workdir):
+    def prepare(self, workdir):
         self.prepared.append(workdir)
 
-    def open_training_data(self, config, builder, hold_out=True):
-        fraction = config.data.validation_fraction if hold_out else 0
+    def training_data(self, prepared, hold_out=True):
+        fraction = self._fraction if hold_out else 0
         train, validation = split_validation(tiny_source("train", self._num_videos), fraction)
-        return inputs.TrainingData(train, validation, regression_stats(train.records, inputs.label_rules(config)))
+        return TrainingData(train, validation, regression_stats(train.records, RULES))
 
-    def open_test_data(self, config, builder):
+    def test_data(self, prepared):
         return tiny_source("test", 2)
 
-    def train_batches(self, config, data, start_step, num_steps, *process):
+    def train_batches(self, data, start_step, num_steps, *process):
         self.steps.clear()
-        batches = inputs.train_batches(config, data, start_step, num_steps, *process)
+        batches = super().train_batches(data, start_step, num_steps, *process)
         for step, (videos, batch) in enumerate(batches, start_step):
             batch = self._change(step, batch)
             self.steps.append(step)
@@ -108,18 +106,24 @@ class SilentWriter:
         self.written.append((step, dict(scalars)))
 
 
-def train(workdir, inputs=None, **changes) -> list[SilentWriter]:
-    """The train command on a tiny run; returns the writers it made."""
-    writers = []
+def tiny_settings(**changes) -> Settings:
+    return read_settings(flatten(tiny_config(**changes)))
+
+
+def train(workdir, change=lambda step, batch: batch, num_videos=6, **changes) -> tuple[TinyInputs, list[SilentWriter]]:
+    """The train command on a tiny run; returns its inputs and the TensorBoard writers that it made."""
+    writers, settings = [], tiny_settings(**changes)
+    inputs = TinyInputs(settings, change, num_videos)
 
     def make_writer(folder):
         writers.append(SilentWriter(folder))
         return writers[-1]
 
-    commands.train(tiny_config(**changes), str(workdir), inputs or TinyInputs(), make_writer)
-    return writers
+    train_command(settings, str(workdir), inputs, make_writer)
+    return inputs, writers
 
 
 def evaluate(workdir, checkpoint="best", **changes):
     """The evaluate command on a tiny run."""
-    commands.evaluate(tiny_config(**changes), str(workdir), TinyInputs(), checkpoint)
+    settings = tiny_settings(**changes)
+    evaluate_command(settings, str(workdir), TinyInputs(settings), checkpoint)

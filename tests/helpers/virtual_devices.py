@@ -14,26 +14,28 @@ import sys
 import jax
 import numpy as np
 
-from contextloc_jax.commands.settings import make_loss_weights, make_model, make_optimizer
+from contextloc_jax.commands.settings import read_settings
+from contextloc_jax.commands.trained import make_inference
 from contextloc_jax.devices import processes
-from contextloc_jax.devices.inference import Predictor
+from contextloc_jax.devices.kinds import KINDS
 from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization.alignment import align_by_stride
 from contextloc_jax.localization.contextloc import ContextLoc
-from contextloc_jax.training.lookahead import retrieved
+from contextloc_jax.localization.objective import training_inputs, training_loss
+from contextloc_jax.localization.video_scores import Video, to_video_scores
+from contextloc_jax.training.lookahead import prepared_ahead
 from contextloc_jax.training.step import TrainState, initial_state, make_train_step
+from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
-from input_pipeline.batches.targets import LabelRules
 from input_pipeline.batches.training_batches import TrainingBatches
 from input_pipeline.datasets.video_source import video_facts
+from tests.helpers.published import ALIGN, RULES
 from tests.helpers.tiny_runs import STEPS_PER_EPOCH, tiny_config, tiny_source
 
 VIDEOS = 8  # a step, so that eight devices have one each
-CONFIG = tiny_config(batch_size=VIDEOS)
-WEIGHTS, SEED = make_loss_weights(CONFIG), CONFIG.seed
-OPTIMIZER, RATE = make_optimizer(CONFIG, STEPS_PER_EPOCH)
-ALIGN = align_by_stride(8, 64)
-# Name: what differs from CONFIG, which has dropout and global statistics.
+SETTINGS = read_settings(flatten(tiny_config(batch_size=VIDEOS)))
+WEIGHTS, SEED = SETTINGS.loss_weights, SETTINGS.seed
+OPTIMIZER, RATE = SETTINGS.make_optimizer(STEPS_PER_EPOCH)
+# Name: what differs from SETTINGS, which has dropout and global statistics.
 MODELS = {
     "dropout": {},
     "plain": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0},
@@ -42,7 +44,6 @@ MODELS = {
     "float64": {"model__head_dropout": 0.0, "model__gcn_dropout": 0.0, "dtype": "float64"},
 }
 STEPS = {name: 20 if name == "float64" else 3 for name in MODELS}
-KINDS = ("shard_map", "pmap")
 CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") if name != "no norm" for kind in KINDS]
 
 
@@ -50,7 +51,7 @@ CASES = [f"{name} {kind}" for name in (*MODELS, "evaluation") if name != "no nor
 def training_batches():
     """This process's rows of the first batches."""
     batches = TrainingBatches(
-        tiny_source("train", VIDEOS), rules=LabelRules(), regression_stats=np.array([[0, 0], [1, 1]]),
+        tiny_source("train", VIDEOS), rules=RULES, regression_stats=np.array([[0, 0], [1, 1]]),
         batch_size=VIDEOS, seed=0, align=ALIGN, visits_per_epoch=3, centers=(1, 2, 1),
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
@@ -63,7 +64,7 @@ def no_stop(parallel: Parallel) -> np.ndarray:
 
 
 def tiny_model(name: str) -> ContextLoc:
-    return make_model(tiny_config(**MODELS[name]))
+    return read_settings(flatten(tiny_config(**MODELS[name]))).model
 
 
 @functools.cache
@@ -75,17 +76,20 @@ def first_state(name: str = "dropout") -> TrainState:
 @functools.cache
 def compiled_step(name: str, kind: str, accumulation: int = 1):
     """The train step of a model."""
-    step = make_train_step(tiny_model(name), OPTIMIZER, RATE, WEIGHTS, SEED, accumulation)
-    return Parallel(kind).compile_step(step)
+    model = tiny_model(name)
+    step = make_train_step(
+        training_loss(model, WEIGHTS), OPTIMIZER, RATE, SEED, accumulation, model.norm_axis is not None
+    )
+    return KINDS[kind]().compile_step(step)
 
 
 def run_steps(name: str, kind: str) -> dict[str, np.ndarray]:
     """Scalars of every step and the last state, by name."""
-    parallel, history, program = Parallel(kind), [], None
+    parallel, history, program = KINDS[kind](), [], None
     state = parallel.replicate(first_state("float64" if name == "float64" else "dropout"))
     step, stop = compiled_step(name, kind), parallel.shard(no_stop(parallel))
     numbered = enumerate(training_batches()[: STEPS[name]])
-    for _, batch in retrieved(parallel, tiny_model(name), numbered):
+    for _, batch in prepared_ahead(parallel, training_inputs(tiny_model(name)), numbered):
         program = program or step.lower(state, (batch, stop)).compile().as_text()
         state, scalars = step(state, (batch, stop))
         history.append({key: float(np.asarray(value).reshape(-1)[0]) for key, value in scalars.items()})
@@ -114,15 +118,16 @@ def result_bytes(types: str) -> int:
 
 def run_evaluation(kind: str) -> dict[str, np.ndarray]:
     """Scores of nine videos, which several devices cannot share equally, by video and name."""
-    source, parallel = tiny_source("test", 9), Parallel(kind)
+    source, parallel = tiny_source("test", 9), KINDS[kind]()
     batches = EvaluationBatches(
         source, seed=0, align=ALIGN, videos_per_batch=parallel.num_local_devices,
         process_index=jax.process_index(), process_count=jax.process_count(),
     )  # fmt: skip
-    model = tiny_model("dropout")
-    stats = np.array([[0.1, 0.2], [2.0, 3.0]])
+    stats, facts = np.array([[0.1, 0.2], [2.0, 3.0]]), video_facts(source)
     numbered = (batches.batch(number) for number in range(len(batches)))
-    found = Predictor(parallel, model)(first_state().variables, numbered, video_facts(source), stats)
+    inference = make_inference(parallel, tiny_model("dropout"))
+    rows = inference(first_state().variables, numbered)
+    found = (to_video_scores(row, Video(*facts(index)), stats) for index, row in rows)
     return {
         f"{video.video_id}.{name}": getattr(video, name)
         for video in found

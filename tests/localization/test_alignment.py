@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from contextloc_jax.localization.alignment import binned_snippets, segment_snippets, test_ticks, training_ticks
 
+SNIPPETS = {"snippet_stride": 8, "snippet_length": 64}
 FUZZ = settings(derandomize=True, deadline=None)
 NO_SEGMENTS = np.zeros((0, 2), np.int64)
 
@@ -66,13 +67,13 @@ def test_ticks_are_ordered_and_inside_the_video(ticks_of, first_frame, video):
 )
 def test_snippets_of_a_segment(start_frame, end_frame, first, last):
     ticks = np.array([[start_frame, end_frame, start_frame, end_frame]])
-    assert segment_snippets(ticks, 100)[0, 1].tolist() == [first, last]
+    assert segment_snippets(ticks, 100, **SNIPPETS)[0, 1].tolist() == [first, last]
 
 
 def test_three_segments_are_start_extension_action_and_end_extension():
     ticks = np.array([[400, 800, 200, 1000]])
-    assert segment_snippets(ticks, 500).tolist() == [[[25, 42], [50, 92], [100, 117]]]
-    assert binned_snippets(ticks, 2000).tolist() == [[[10, 21], [20, 41], [40, 51]]]
+    assert segment_snippets(ticks, 500, **SNIPPETS).tolist() == [[[25, 42], [50, 92], [100, 117]]]
+    assert binned_snippets(ticks, 2000, 100).tolist() == [[[10, 21], [20, 41], [40, 51]]]
 
 
 def test_stride_and_length_are_in_frames():
@@ -108,7 +109,7 @@ def test_bins_stay_inside_the_features_and_are_in_order(video, num_bins):
 def test_a_single_snippet_holds_every_segment(video):
     segments, num_frames = video
     ticks = test_ticks(segments, num_frames)
-    snippets = segment_snippets(ticks, 1)
+    snippets = segment_snippets(ticks, 1, **SNIPPETS)
     assert (snippets[..., 0] == 0).all()
     assert (snippets[..., 1] < 0).all()
     assert (binned_snippets(ticks, num_frames, 1) == 0).all()
@@ -116,11 +117,11 @@ def test_a_single_snippet_holds_every_segment(video):
 
 def test_the_last_bin_is_left_out_of_longer_windows():
     ticks = np.array([[0, 1000, 0, 1000]])
-    assert binned_snippets(ticks, 1000)[0].tolist() == [[0, 1], [0, 98], [99, 99]]
+    assert binned_snippets(ticks, 1000, 100)[0].tolist() == [[0, 1], [0, 98], [99, 99]]
 
 
 def test_no_proposals():
     assert training_ticks(NO_SEGMENTS, 100).shape == (0, 4)
     assert test_ticks(NO_SEGMENTS, 100).shape == (0, 4)
-    assert segment_snippets(np.zeros((0, 4), int), 5).shape == (0, 3, 2)
-    assert binned_snippets(np.zeros((0, 4), int), 100).shape == (0, 3, 2)
+    assert segment_snippets(np.zeros((0, 4), int), 5, **SNIPPETS).shape == (0, 3, 2)
+    assert binned_snippets(np.zeros((0, 4), int), 100, 100).shape == (0, 3, 2)

@@ -1,14 +1,25 @@
 """From scores to detections: order of the steps, cuts and ties, fusion, class scores, and what is refused."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import VideoScores, check_scores
-from contextloc_jax.localization.decode import detect, score_classes
+from contextloc_jax.localization import decode
+from contextloc_jax.localization.decode import DetectionSettings, score_classes
 from contextloc_jax.localization.fusion import fuse
+from tests.helpers.random_detections import THUMOS14, ground_truth_of
 
 LABELS = ["run", "jump"]
+SETTINGS = DetectionSettings(THUMOS14, top_k=2000, nms_tiou=0.35, nms="hard", class_scores="", class_top_k=0)
+
+
+def detect(scores, labels, ground_truth=None, **changes):
+    """Detections with SETTINGS, some of them changed."""
+    return decode.detect(scores, labels, dataclasses.replace(SETTINGS, **changes), ground_truth)
 
 
 def video(video_id="v1", proposals=((0.1, 0.5), (0.6, 0.9)), seed=0, duration=100.0, **fields) -> VideoScores:
@@ -44,11 +55,11 @@ def test_detections_are_seconds_regressed_after_nms():
     assert found.video_ids == ["v1"] and found.labels == LABELS
 
 
-def test_regression_is_clipped_to_the_video_and_can_be_left_out():
+def test_regression_is_clipped_to_the_video_and_without_shifts_changes_nothing():
     shifts = np.zeros((2, 2, 2))
     shifts[:, :, 1] = 3.0
     assert detect([video(regression=shifts)], LABELS).segments.tolist() == [[0, 100]] * 4
-    plain = detect([video(regression=shifts)], LABELS, regression=False).segments
+    plain = detect([video()], LABELS).segments
     np.testing.assert_allclose(np.unique(plain), [10, 50, 60, 90])
 
 
@@ -85,17 +96,38 @@ def test_soft_nms_lowers_scores_and_keeps_more(method):
     assert soft.scores.sum() < none.scores.sum()
 
 
-def test_class_scores_multiply_and_drop():
+@pytest.fixture
+def class_scores(tmp_path):
+    """A function that writes class scores of video v1 and returns their path."""
+
+    def write(*values):
+        path = tmp_path / "classes.json"
+        path.write_text(json.dumps({"v1": dict(zip(LABELS, values, strict=True))}))
+        return str(path)
+
+    return write
+
+
+def test_class_scores_multiply_and_drop(class_scores):
     plain = detect([video()], LABELS)
-    weighted = detect([video()], LABELS, class_scores={"v1": [0.5, 0.0]})
+    weighted = detect([video()], LABELS, class_scores=class_scores(0.5, 0.0))
     np.testing.assert_allclose(weighted.scores, plain.scores[plain.label == 0] * 0.5)
-    best = detect([video()], LABELS, class_scores={"v1": [0.2, 0.7]}, class_top_k=1)
+    best = detect([video()], LABELS, class_scores=class_scores(0.2, 0.7), class_top_k=1)
     np.testing.assert_allclose(best.scores, plain.scores[plain.label == 1] * 0.7)
 
 
-def test_a_dropped_class_takes_no_place_of_the_top_k():
+def test_a_dropped_class_takes_no_place_of_the_top_k(class_scores):
     scores = video(proposals=[(0, 0.1), (0.4, 0.5)], completeness=[[9, 0], [9, 0]])
-    assert detect([scores], LABELS, top_k=2, class_scores={"v1": [0, 1]}).label.tolist() == [1, 1]
+    assert detect([scores], LABELS, top_k=2, class_scores=class_scores(0, 1)).label.tolist() == [1, 1]
+
+
+def test_the_oracle_keeps_the_annotated_classes_of_annotated_videos():
+    truth = ground_truth_of([(2, 1, (0, 1))])._replace(labels=LABELS)  # v1 shows the second class
+    assert set(detect([video()], LABELS, truth, class_scores="oracle").label) == {1}
+    with pytest.raises(InputError, match="1 videos have no video-level class scores of the oracle: 'other'"):
+        detect([video("other")], LABELS, truth, class_scores="oracle")
+    with pytest.raises(InputError, match="these videos have no annotations"):
+        detect([video()], LABELS, class_scores="oracle")
 
 
 def test_a_video_without_proposals_has_no_detections():
@@ -127,11 +159,11 @@ def test_fusing_a_stream_with_itself_changes_no_detection():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ([video("a")], "1 only in rgb (b)"),
-        ([video("a"), video("b"), video("c")], "1 only in flow (c)"),
-        ([video("a"), video("b", proposals=[(0.1, 0.5), (0.6, 0.91)])], "1 with other proposals (b)"),
-        ([video("a"), video("b", proposals=[(0.1, 0.5)])], "1 with other proposals (b)"),
-        ([video("a"), video("b", duration=99.0)], "1 with other durations (b)"),
+        ([video("a")], "1 only in rgb ('b')"),
+        ([video("a"), video("b"), video("c")], "1 only in flow ('c')"),
+        ([video("a"), video("b", proposals=[(0.1, 0.5), (0.6, 0.91)])], "1 with other proposals ('b')"),
+        ([video("a"), video("b", proposals=[(0.1, 0.5)])], "1 with other proposals ('b')"),
+        ([video("a"), video("b", duration=99.0)], "1 with other durations ('b')"),
     ],
 )
 def test_streams_must_cover_the_same(other, message):
@@ -165,23 +197,34 @@ def test_bad_scores_are_named(change, message):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"top_k": 0}, {"nms_tiou": 1.5}, {"nms_tiou": float("nan")}, {"nms": "medium"}, {"sigma": 0}],
+    [
+        {"top_k": 0},
+        {"nms_tiou": 1.5},
+        {"nms_tiou": float("nan")},
+        {"nms": "medium"},
+        {"sigma": 0},
+        {"class_top_k": -1},
+    ],
 )
-def test_bad_settings_are_named(settings):
-    with pytest.raises(InputError, match=next(iter(settings))):
-        detect([video()], LABELS, **settings)
+def test_bad_settings_are_named_when_they_are_made(settings):
+    ((name, value),) = settings.items()
+    with pytest.raises(InputError, match=rf"detection\.{name} is {value!r}; expected "):
+        dataclasses.replace(SETTINGS, **settings)
 
 
-def test_other_refusals():
+def test_a_missing_file_of_class_scores_is_named_when_settings_are_made(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.json: there is no such file"):
+        dataclasses.replace(SETTINGS, class_scores=str(tmp_path / "gone.json"))
+
+
+def test_other_refusals(class_scores):
     for scores, labels, arguments, message in (
         ([video(), video()], LABELS, {}, "scored twice"),
         ([], LABELS, {}, "no scored video"),
         ([video()], ["run"], {}, "for 1 classes"),
         ([video()], [], {}, "no class names"),
         ([video(duration=0.0)], LABELS, {}, "duration is 0.0 s"),
-        ([video()], LABELS, {"class_scores": {}}, "no video-level class scores"),
-        ([video()], LABELS, {"class_scores": {"v1": [1, 2, 3]}}, "expected 2 numbers"),
-        ([video()], LABELS, {"class_scores": {"v1": [1, -2]}}, "expected 2 numbers"),
+        ([video("v2")], LABELS, {"class_scores": class_scores(1, 2)}, "video 'v2' has no class scores"),
     ):
         with pytest.raises(InputError, match=message):
             detect(scores, labels, **arguments)

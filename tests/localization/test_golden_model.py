@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from contextloc_jax.interchange.torch_checkpoint import to_variables
-from contextloc_jax.localization.contextloc import ContextLoc
+from contextloc_jax.localization.contextloc import ContextLoc, graph_of
 from input_pipeline.datasets.video_source import ground_truth, source_from_arrays, video_facts
 from input_pipeline.formats.proposal_list import read_proposal_list
 from tests.helpers.golden_data import GOLDEN
@@ -19,6 +19,7 @@ from tests.helpers.golden_model import (
     relative_error,
     scoring_batch,
 )
+from tests.helpers.published import published_model
 
 OUTPUT_TOLERANCE = 2e-5
 
@@ -35,7 +36,7 @@ def test_golden_every_pooled_segment(contextloc):
         ticks = pooling[f"ticks_{video}"]
         batch = scoring_batch(features(video), ticks, np.zeros((1, 21), int))
         assert np.array_equal(batch.segments[0], pooling[f"units_{video}"])
-        pooled = model.apply(variables, batch, method=ContextLoc.segment_features)[0]
+        pooled = model.apply(variables, model.retrieve(batch), graph_of(batch), method=ContextLoc.segment_features)[0]
         assert relative_error(pooled, pooling[f"comp_fts_{video}"]) < OUTPUT_TOLERANCE, video
         assert relative_error(pooled[:, 1], pooling[f"act_fts_{video}"]) < OUTPUT_TOLERANCE, video
 
@@ -44,7 +45,7 @@ def test_golden_graph_scores_of_given_trees(contextloc):
     model, variables = contextloc
     graph = golden("graph")
     batch = scoring_batch(features(graph["video"]), graph["ticks"], graph["selected_idx"])
-    pooled = model.apply(variables, batch, method=ContextLoc.segment_features)
+    pooled = model.apply(variables, model.retrieve(batch), graph_of(batch), method=ContextLoc.segment_features)
     assert relative_error(pooled[0, :, 1], graph["act_fts"]) < OUTPUT_TOLERANCE
     assert relative_error(pooled[0].reshape(len(graph["ticks"]), -1), graph["comp_fts"]) < OUTPUT_TOLERANCE
 
@@ -73,11 +74,11 @@ def test_golden_pgcn_own_scores():
         scale = 0.1 if name.endswith("bias") else max(shape) ** -0.5
         weights[str(name)] = (draws.standard_normal(shape) * scale).astype(np.float32)
         assert np.isclose(weights[str(name)].sum(dtype=np.float64), checksum, rtol=1e-9)
-    model = ContextLoc(NUM_CLASSES, local_context=False, global_context=False, batch_norm=False, gcn_dropout=0.7)
+    model = published_model(NUM_CLASSES, local_context=False, global_context=False, batch_norm=False, gcn_dropout=0.7)
     variables = to_variables(weights, expected_shapes(model, 1024))
     batch = scoring_batch(features(pgcn["video"]), pgcn["ticks"], pgcn["selected_idx"])
 
-    pooled = model.apply(variables, batch, method=ContextLoc.segment_features)[0]
+    pooled = model.apply(variables, model.retrieve(batch), graph_of(batch), method=ContextLoc.segment_features)[0]
     assert relative_error(pooled[:, 1], pgcn["act_fts"]) < OUTPUT_TOLERANCE
     assert relative_error(pooled.reshape(len(pooled), -1), pgcn["comp_fts"]) < OUTPUT_TOLERANCE
     scores = model.apply(variables, batch)
@@ -89,7 +90,7 @@ def test_golden_pgcn_own_scores():
 
 def test_golden_proposals_and_instances_as_fractions():
     sampling = golden("sampling")
-    records = {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt")}
+    records = {record.video_id: record for record in read_proposal_list(GOLDEN / "test_proposal_list.txt", fps=30.0)}
     source = source_from_arrays(
         [records[video] for video in sampling["test_video_ids"]], [np.zeros((1, 1), np.float32)] * 3, list("12345")
     )

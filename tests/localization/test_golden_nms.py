@@ -6,9 +6,10 @@ import pytest
 from contextloc_jax.core.structs import Detections, GroundTruth, VideoScores
 from contextloc_jax.core.suppression import nms
 from contextloc_jax.evaluation.average_precision import average_precision
-from contextloc_jax.localization.decode import detect, regress
+from contextloc_jax.localization.decode import DetectionSettings, detect, regress
 from contextloc_jax.localization.fusion import fuse
 from tests.helpers.golden_data import GOLDEN
+from tests.helpers.random_detections import THUMOS14
 
 LABELS = [f"class {c}" for c in range(5)]
 VIDEOS = ("gA", "gB", "gC")
@@ -65,6 +66,10 @@ def ground_truth(arrays):
     return GroundTruth(list(VIDEOS), np.ones(3), LABELS, rows[:, 0].astype(int), label, rows[:, 1:])
 
 
+def detection_settings(top_k, nms_tiou):
+    return DetectionSettings(THUMOS14, top_k, nms_tiou, "hard", class_scores="", class_top_k=0)
+
+
 def assert_detections(found: Detections, arrays, prefix):
     """The same rows in the same order; values as exact as exp() is the same on every CPU."""
     for v, name in enumerate(VIDEOS):
@@ -82,14 +87,14 @@ def assert_average_precision(found, arrays, prefix):
 
 
 def test_golden_post_processing_and_average_precision(arrays):
-    settings = {"top_k": int(arrays["post_top_k"]), "nms_tiou": float(arrays["post_nms_threshold"])}
-    found = detect(stream(arrays, "post"), LABELS, **settings)
+    settings = detection_settings(int(arrays["post_top_k"]), float(arrays["post_nms_threshold"]))
+    found = detect(stream(arrays, "post"), LABELS, settings)
     assert_detections(found, arrays, "post")
     assert_average_precision(found, arrays, "post")
 
 
 def test_golden_fusion_of_two_streams(arrays):
     fused = fuse([stream(arrays, "post"), stream(arrays, "post2b")], arrays["post2_weights"])
-    found = detect(fused, LABELS, nms_tiou=float(arrays["post2_nms_threshold"]))
+    found = detect(fused, LABELS, detection_settings(2000, float(arrays["post2_nms_threshold"])))
     assert_detections(found, arrays, "post2")
     assert_average_precision(found, arrays, "post2")

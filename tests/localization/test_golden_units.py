@@ -4,12 +4,13 @@ import numpy as np
 
 from contextloc_jax.localization.alignment import binned_snippets, segment_snippets
 from tests.helpers.golden_data import GOLDEN
+from tests.helpers.published import LENGTH, STRIDE
 
 
 def test_golden_units_of_every_segment():
     pooling = np.load(GOLDEN / "pooling.npz")
     for video in pooling["video_names"]:
-        units = segment_snippets(pooling[f"ticks_{video}"], len(pooling[f"features_{video}"]))
+        units = segment_snippets(pooling[f"ticks_{video}"], len(pooling[f"features_{video}"]), STRIDE, LENGTH)
         np.testing.assert_array_equal(units, pooling[f"units_{video}"], err_msg=video)
 
 

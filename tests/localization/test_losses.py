@@ -11,6 +11,7 @@ from contextloc_jax.localization.losses import LossWeights, activity_loss, compl
 from tests.helpers import reference_model as reference
 from tests.helpers.compiling import quickly_compiled
 from tests.helpers.finite_differences import assert_gradients
+from tests.helpers.published import WEIGHTS
 from tests.helpers.random_videos import largest_difference, properties
 
 VIDEOS, CLASSES = 4, 3
@@ -53,7 +54,7 @@ compiled = quickly_compiled(losses, static_argnums=2)
 
 @quickly_compiled
 def gradient_of_total(scores, targets):
-    return jax.grad(lambda s: losses(s, targets, LossWeights()).total)(scores)
+    return jax.grad(lambda s: losses(s, targets, WEIGHTS).total)(scores)
 
 
 @each_layout
@@ -95,7 +96,7 @@ def test_shares_of_devices_add_up_to_the_loss(layout, devices):
 
 def test_the_total_weighs_the_parts():
     scores, targets = draw(0, "authors")
-    activity, completeness, regression, total = map(float, compiled(scores, targets, LossWeights()))
+    activity, completeness, regression, total = map(float, compiled(scores, targets, WEIGHTS))
     assert total == pytest.approx(activity + 0.5 * completeness + 0.5 * regression, rel=1e-6)
 
 

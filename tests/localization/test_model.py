@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextloc_jax.localization.contextloc import ContextLoc
-from contextloc_jax.localization.losses import LossWeights, losses
+from contextloc_jax.localization.contextloc import graph_of
+from contextloc_jax.localization.losses import losses
 from tests.helpers import reference_model as reference
 from tests.helpers.compiling import quickly_compiled
 from tests.helpers.finite_differences import assert_gradients
+from tests.helpers.published import WEIGHTS, published_model
 from tests.helpers.random_videos import (
     CLASSES,
     WIDTH,
@@ -86,7 +87,7 @@ def test_gradients_are_the_slopes_of_the_reference(name):
     def fast(params, features):
         known = variables | {"params": params}
         scores, _ = model.apply(known, batch._replace(features=features), True, mutable="batch_stats")
-        return losses(scores, targets, LossWeights()).total
+        return losses(scores, targets, WEIGHTS).total
 
     with jax.enable_x64(True):
         batch = padded64(pair)
@@ -103,9 +104,10 @@ def test_retrieval_may_be_done_beforehand(name, train):
     rng = np.random.default_rng(5)
     batch = padded_batch([full_video(rng), full_video(rng)], dtype=np.float32)
     model = model_of(name, "float32")
-    ahead = jax.jit(model.retrieve)(batch)
-    assert model.retrieve(ahead) is ahead
-    expected, found = score(name, batch, train, "float32"), score(name, ahead, train, "float32")
+    retrieved = jax.jit(model.retrieve)(batch)
+    expected, variables = score(name, batch, train, "float32"), variables_of(name, "float32")
+    found = model.apply(variables, retrieved, graph_of(batch), train, None, mutable="batch_stats", method="score")
+    found = found[0], found[1].get("batch_stats", {})
     assert largest_difference(found[0], expected[0]) < 1e-5
     if found[1]:
         assert largest_difference(found[1], expected[1]) < 1e-6
@@ -220,7 +222,7 @@ def test_an_ablation_drops_the_parameters_it_does_not_use(name, absent, activity
 
 def test_heads_start_small_with_bias_zero():
     batch = padded_batch([full_video(np.random.default_rng(0))])
-    model = ContextLoc(20, 64, 8, batch_norm=False, proposal_net="none")
+    model = published_model(20, context_width=64, graph_width=8, batch_norm=False, proposal_net="none")
     params = quickly_compiled(model.init)(jax.random.key(0), batch)["params"]
     for head in ("activity_head", "completeness_head", "regression_head"):
         assert not np.any(params[head]["bias"])

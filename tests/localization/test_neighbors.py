@@ -4,14 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextloc_jax.localization.neighbors import (
-    draw_neighbors,
-    draw_tree,
-    neighbor_candidates,
-    segment_distance,
-    segment_tiou,
-    tree_hops,
-)
+from contextloc_jax.core.segments import pairwise, tiou_of
+from contextloc_jax.localization import tree as tree_places
+from contextloc_jax.localization.neighbors import distance_of, draw_neighbors, draw_tree, neighbor_candidates, tree_hops
 
 FUZZ = settings(derandomize=True, deadline=None)
 
@@ -27,10 +22,18 @@ def random_segments(count: int, frames: int = 3000, seed: int = 5) -> np.ndarray
     return np.column_stack([start, start + rng.randint(1, 150, count)])
 
 
+def all_tiou(segments: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+    return pairwise(tiou_of, segments, segments if others is None else others, inclusive=True)
+
+
+def all_distances(segments: np.ndarray) -> np.ndarray:
+    return pairwise(distance_of, segments, segments)
+
+
 def plainly_sorted_candidates(segments: np.ndarray) -> list[list[int]]:
     """The rule word by word, one node at a time, with Python's stable sort."""
     rows = []
-    tiou, distance = segment_tiou(segments), segment_distance(segments)
+    tiou, distance = all_tiou(segments), all_distances(segments)
     for node in range(len(segments)):
         others = [i for i in range(len(segments)) if i != node]
         near = sorted((i for i in others if tiou[node, i] > 0.7), key=lambda i: -tiou[node, i]) or [node]
@@ -49,7 +52,7 @@ class Reversing:
 @FUZZ
 @given(segments=segments_up_to(200, 12))
 def test_tiou_is_symmetric_bounded_and_one_for_itself(segments):
-    tiou = segment_tiou(segments)
+    tiou = all_tiou(segments)
     assert (tiou == tiou.T).all()
     assert ((tiou >= 0) & (tiou <= 1)).all()
     assert (np.diag(tiou) == 1).all()
@@ -58,7 +61,7 @@ def test_tiou_is_symmetric_bounded_and_one_for_itself(segments):
 @FUZZ
 @given(segments=segments_up_to(200, 12))
 def test_distance_is_symmetric_below_one_and_zero_for_itself(segments):
-    distance = segment_distance(segments)
+    distance = all_distances(segments)
     assert (distance == distance.T).all()
     assert ((distance >= 0) & (distance < 1)).all()
     assert (np.diag(distance) == 0).all()
@@ -67,15 +70,15 @@ def test_distance_is_symmetric_below_one_and_zero_for_itself(segments):
 @FUZZ
 @given(segments=segments_up_to(200, 12), shift=st.integers(0, 1000))
 def test_geometry_does_not_depend_on_where_the_video_starts(segments, shift):
-    assert (segment_tiou(segments) == segment_tiou(segments + shift)).all()
-    assert (segment_distance(segments) == segment_distance(segments + shift)).all()
+    assert (all_tiou(segments) == all_tiou(segments + shift)).all()
+    assert (all_distances(segments) == all_distances(segments + shift)).all()
 
 
 def test_geometry_by_hand_counts_frames_inclusively():
     segments = np.array([[0, 9], [5, 14], [10, 19]])
-    np.testing.assert_allclose(segment_tiou(segments)[0], [1, 5 / 15, 0])
-    np.testing.assert_allclose(segment_distance(segments)[0], [0, 5 / 15, 10 / 20])
-    np.testing.assert_allclose(segment_tiou(segments[:1], segments), segment_tiou(segments)[:1])
+    np.testing.assert_allclose(all_tiou(segments)[0], [1, 5 / 15, 0])
+    np.testing.assert_allclose(all_distances(segments)[0], [0, 5 / 15, 10 / 20])
+    np.testing.assert_allclose(all_tiou(segments[:1], segments), all_tiou(segments)[:1])
 
 
 @FUZZ
@@ -146,3 +149,9 @@ def test_hops_lead_from_a_center_to_its_tree():
     for tree, rows in zip(trees, second_hop, strict=True):
         assert first_hop[rows, 0].tolist() == tree[:5].tolist()
         assert first_hop[rows, 1:].ravel().tolist() == tree[1:].tolist()
+
+
+def test_a_tree_has_its_center_4_children_and_16_grandchildren():
+    assert (tree_places.TREE_NODES, tree_places.INNER_NODES) == (21, 5)
+    assert tree_places.FAMILIES == ((0, 1, 2, 3, 4), (1, 5, 6, 7, 8), (2, 9, 10, 11, 12), (3, 13, 14, 15, 16),
+                                    (4, 17, 18, 19, 20))  # fmt: skip

@@ -18,7 +18,7 @@ from tests.helpers.random_videos import largest_difference, properties
 from tests.helpers.reference_model import graph_network, nonlocal_network
 
 FEATURES, HIDDEN, NODES, CENTERS = 5, 4, 7, 3
-NETS = {"pgcn": PGCN(HIDDEN, dtype="float64"), "nonlocal": NonLocal(HIDDEN, "float64")}
+NETS = {"pgcn": PGCN(HIDDEN, 0.0, "float64"), "nonlocal": NonLocal(HIDDEN, "float64")}
 REFERENCES = {
     "pgcn": lambda params, x, tree: graph_network(params, x, tree),
     "nonlocal": lambda params, x, tree: nonlocal_network(params, x, tree[0]),
@@ -170,7 +170,7 @@ def test_a_zero_node_has_no_edge_and_a_finite_gradient():
 
 def test_parameters_and_their_initial_values():
     x, trees = np.zeros((1, NODES, 300), np.float32), draw_graph(0)[1]
-    graph = quickly_compiled(PGCN(16).init)(jax.random.key(0), *inputs(x, trees), None)["params"]
+    graph = quickly_compiled(PGCN(16, 0.0, "float32").init)(jax.random.key(0), *inputs(x, trees), None)["params"]
     shapes = {"first": {"kernel": (300, 16), "bias": (16,)}, "second": {"kernel": (16, 300), "bias": (300,)}}
     assert jax.tree.map(np.shape, graph) == shapes
     for layer, bound in (("first", 1 / 4), ("second", 300**-0.5)):
@@ -181,8 +181,8 @@ def test_parameters_and_their_initial_values():
 
 def test_nonlocal_starts_as_the_identity():
     x, trees = draw_graph(1)
-    variables = quickly_compiled(NonLocal(HIDDEN).init)(jax.random.key(0), *inputs(x, trees), None)
-    found = NonLocal(HIDDEN).apply(variables, *inputs(x, trees), None)[0]
+    variables = quickly_compiled(NonLocal(HIDDEN, "float32").init)(jax.random.key(0), *inputs(x, trees), None)
+    found = NonLocal(HIDDEN, "float32").apply(variables, *inputs(x, trees), None)[0]
     expected = np.concatenate([x[0, trees[:, 0]]] * 2, axis=1)
     assert np.allclose(found, expected, rtol=1e-6)
     assert set(variables["params"]) == {"query", "key", "value", "output"}
@@ -195,7 +195,7 @@ def test_nonlocal_attention_follows_the_affinity():
     linear = {"kernel": eye, "bias": zero}
     params = {"query": {"kernel": 0 * eye, "bias": np.array([0, -50.0])}, "key": linear, "value": linear}
     graph = (x, *inputs(x, np.full((1, 21), 2))[1:3], np.array([[False, True, True, False]]))
-    net = quickly_compiled(NonLocal(2).apply)
+    net = quickly_compiled(NonLocal(2, "float32").apply)
     found = net({"params": params | {"output": linear}}, *graph, None)
     assert np.allclose(found[0, 0], [4 + 2, 5 + 3, 4, 5])  # node 1 has the smallest second entry of the unmasked
     params["query"]["bias"] = zero
@@ -243,7 +243,7 @@ def test_pgcn_drops_hidden_units_between_its_layers():
         "first": {"kernel": np.eye(width), "bias": np.arange(1.0, width + 1)},
         "second": {"kernel": np.eye(width), "bias": np.full(width, 5.0)},
     }
-    net = quickly_compiled(PGCN(width, 0.7).apply)
+    net = quickly_compiled(PGCN(width, 0.7, "float32").apply)
     plain = net({"params": params}, *inputs(x, trees), None)[0, 0]
     hidden = np.arange(1, width + 1) + x[0, 0]
     assert np.allclose(plain[:width], hidden + 5) and np.allclose(plain[width:], x[0, 0])

@@ -10,8 +10,10 @@ import pytest
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import Detections, GroundTruth
-from contextloc_jax.evaluation.diagnosis import VERDICTS, diagnose
-from contextloc_jax.report.page import write_report
+from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.judging import NEAR_TIOU, VERDICTS, judge
+from contextloc_jax.report.page import write_report, write_unjudged_report
+from tests.helpers.random_detections import ACTIVITYNET, THUMOS14
 
 HOSTILE = "</script><img src=x onerror=alert(1)>&\"'{{data}}<!--"
 METRICS = {
@@ -70,9 +72,25 @@ class Page(HTMLParser):
             self.text += text
 
 
-def page(tmp_path, detections, ground_truth, metrics=None, curves=None, title="A run", diagnosis=None, **facts):
+def page(
+    tmp_path,
+    detections,
+    ground_truth,
+    metrics=None,
+    curves=None,
+    title="A run",
+    diagnosis=None,
+    protocol=THUMOS14,
+    **facts,
+):
     path = tmp_path / "report.html"
-    write_report(path, detections, ground_truth, metrics, curves, title, facts, diagnosis)
+    write_report(path, judge(detections, ground_truth, protocol), metrics, title, curves, facts, diagnosis)
+    return Page(path)
+
+
+def unjudged_page(tmp_path, detections, title="A run"):
+    path = tmp_path / "report.html"
+    write_unjudged_report(path, detections, title)
     return Page(path)
 
 
@@ -99,7 +117,7 @@ def test_page_asks_the_network_for_nothing(tmp_path):
 
 
 def test_every_place_of_the_template_is_filled_and_scripts_find_their_elements(tmp_path):
-    made = page(tmp_path, *results(), METRICS, CURVES, diagnosis=diagnose(*results(), "thumos14"))
+    made = page(tmp_path, *results(), METRICS, CURVES, diagnosis=diagnose(judge(*results(), THUMOS14)))
     assert "{{" not in made.source
     folder = resources.files("contextloc_jax.report") / "assets"
     scripts = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".js")]
@@ -111,7 +129,7 @@ def test_every_place_of_the_template_is_filled_and_scripts_find_their_elements(t
 
 
 def test_the_diagnosis_is_on_the_page_in_pictures_and_in_text(tmp_path):
-    diagnosis = diagnose(*results(), "thumos14")
+    diagnosis = diagnose(judge(*results(), THUMOS14))
     made = page(tmp_path, *results(), METRICS, diagnosis=diagnosis)
     drawn = made.data["diagnosis"]
     assert drawn["verdicts"] == list(VERDICTS)
@@ -138,9 +156,28 @@ def test_intervals_stand_beside_what_they_are_of(tmp_path):
     assert page(tmp_path, *results(), METRICS).data["accuracy"]["interval"] is None
 
 
+def test_the_headline_quotes_what_papers_quote(tmp_path):
+    both = {"mAP": {"0.5": 0.5, "0.7": 0.3, "0.75": 0.2}, "average_mAP": 0.4}
+    for protocol, average, quoted in (
+        (THUMOS14, "average mAP (tIoU 0.3–0.7)", ["0.5", "0.7"]),
+        (ACTIVITYNET, "average mAP (tIoU 0.5–0.95)", ["0.5", "0.75"]),
+    ):
+        made = page(tmp_path, *results(), both, protocol=protocol)
+        assert re.findall(r"<dt>mAP at tIoU ([\d.]+)</dt>", made.source) == quoted
+        assert f"<dt>{average}</dt>" in made.source
+
+
+def test_the_page_explains_the_verdicts_at_their_threshold(tmp_path):
+    made = page(tmp_path, *results(), METRICS)
+    assert made.data["tiou"] == "0.5" and made.data["verdicts"][made.data["correct"]] == "correct"
+    for name in made.data["verdicts"][1:]:
+        assert f"✗ {name}" in made.text
+    assert f"{NEAR_TIOU} to below 0.5" in made.text and "AP@0.5 of a video" in made.text
+
+
 def test_same_inputs_same_bytes(tmp_path):
     for name in ("a.html", "b.html"):
-        write_report(tmp_path / name, *results(), METRICS, CURVES, "t")
+        write_report(tmp_path / name, judge(*results(), THUMOS14), METRICS, "t", CURVES)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "b.html"]
 
@@ -159,34 +196,37 @@ def test_names_from_users_are_text(tmp_path):
 
 def test_a_name_that_is_no_unicode_text_is_survived(tmp_path):
     detections, _ = results(1)
-    made = page(tmp_path, detections._replace(video_ids=["video\udce4"]), None, title="run\udce4")
+    made = unjudged_page(tmp_path, detections._replace(video_ids=["video\udce4"]), "run\udce4")
     assert made.data["videos"][0]["name"] == "video\udce4"
 
 
 def test_videos_without_detections_truth_or_annotation(tmp_path):
     detections = Detections(
-        ["silent", "unknown"], ["x", "y"], np.array([1, 1]), np.array([0, 1]), np.array([[3, 3], [0, 4.0]]), np.ones(2)
+        ["silent", "unknown"], ["x", "y"], np.array([1, 1]), np.array([0, 1]), np.array([[3, 3], [3, 4.0]]), np.ones(2)
     )
-    truth = GroundTruth(["empty", "missed"], np.zeros(2), ["x"], np.array([1]), np.array([0]), np.array([[2, 2.0]]))
+    names = ["empty", "missed", "unknown"]
+    truth = GroundTruth(names, np.zeros(3), ["x", "y"], np.array([1]), np.array([0]), np.array([[2, 2.0]]))
     made = page(tmp_path, detections, truth, METRICS)
     videos = {video["name"]: video for video in made.data["videos"]}
-    assert list(videos) == ["empty", "missed", "unknown"]
+    assert list(videos) == names
     assert videos["empty"]["truth"] == [] and videos["empty"]["ap"] is None
     assert videos["missed"] == {"name": "missed", "duration": 0.0, "ap": 0.0, "truth": [[2, 2, 0]], "detections": []}
+    videos = {video["name"]: video for video in unjudged_page(tmp_path, detections).data["videos"]}
+    assert list(videos) == ["silent", "unknown"] and videos["silent"]["detections"] == []
     assert videos["unknown"]["truth"] is None
-    assert videos["unknown"]["detections"] == [[3, 3, 1, 0], [0, 4, 1, 1]]
+    assert videos["unknown"]["detections"] == [[3, 3, 1, 0], [3, 4, 1, 1]]
 
 
 def test_nothing_at_all(tmp_path):
     none = np.zeros(0, int)
-    made = page(tmp_path, Detections([], [], none, none, np.zeros((0, 2)), np.zeros(0)), None)
+    made = unjudged_page(tmp_path, Detections([], [], none, none, np.zeros((0, 2)), np.zeros(0)))
     assert made.data["videos"] == []
     assert "0 videos" in made.text
 
 
 def test_prediction_has_no_verdicts(tmp_path):
     detections, _ = results()
-    made = page(tmp_path, detections, None)
+    made = unjudged_page(tmp_path, detections)
     assert made.data["judged"] is False
     assert made.data["accuracy"] is None
     assert made.data["default_count"] == 15
@@ -229,22 +269,22 @@ def test_scores_of_any_scale(tmp_path):
 
 @pytest.mark.parametrize("column", ["scores", "segments"])
 def test_detections_that_are_not_finite_are_named(tmp_path, column):
-    detections, truth = results()
+    detections, _ = results()
     values = getattr(detections, column).copy()
     values[9] = np.nan
     with pytest.raises(InputError, match=f"{column} of detection 9 .*video_1"):
-        page(tmp_path, detections._replace(**{column: values}), truth)
+        unjudged_page(tmp_path, detections._replace(**{column: values}))
     assert not list(tmp_path.iterdir())
 
 
 def test_failed_write_is_one_clear_line_and_leaves_nothing_behind(tmp_path):
-    detections, truth = results()
+    judged = judge(*results(), THUMOS14)
     with pytest.raises(InputError, match="cannot be written"):
-        write_report(tmp_path / "absent" / "report.html", detections, truth, None, None, "t")
+        write_report(tmp_path / "absent" / "report.html", judged, None, "t")
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(InputError, match=r"folder\.html: cannot be written"):
-        write_report(tmp_path / "folder.html", detections, truth, None, None, "t")
+        write_report(tmp_path / "folder.html", judged, None, "t")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_report(tmp_path / "file" / "report.html", detections, truth, None, None, "t")
+        write_unjudged_report(tmp_path / "file" / "report.html", results()[0], "t")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.html"]

@@ -1,85 +1,24 @@
-"""Verdicts on detections in cases that can be checked by hand, and the rows of the report."""
+"""The rows of the report: what they hold, and that they say of every detection what the metrics say."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from contextloc_jax.core.structs import Detections, GroundTruth
-from contextloc_jax.report.timelines import VERDICTS, judge, ranked_average_precision, video_rows
+from contextloc_jax.evaluation.average_precision import evaluate
+from contextloc_jax.evaluation.diagnosis import diagnose
+from contextloc_jax.evaluation.judging import CORRECT, VERDICTS, judge
+from contextloc_jax.evaluation.matching import find_matches
+from contextloc_jax.report.timelines import video_rows
+from tests.helpers.plain_metrics import plain_tiou
+from tests.helpers.random_detections import ACTIVITYNET, THUMOS14, VIDEOS, found, repeatable, truths
 
 
-def verdicts(detections, truth):
-    """detections: (start, end, label, score); truth: (start, end, label) -> (names, tiou, instance)."""
-    detections, truth = np.array(detections, float).reshape(-1, 4), np.array(truth, float).reshape(-1, 3)
-    judged = judge(
-        detections[:, :2], detections[:, 2].astype(int), detections[:, 3], truth[:, :2], truth[:, 2].astype(int)
-    )
-    names = list(VERDICTS)
-    return [names[code] for code in judged.verdict], judged.tiou.tolist(), judged.instance.tolist()
-
-
-def test_each_verdict():
-    truth = [(0, 10, 0), (20, 30, 1)]
-    names, tiou, instance = verdicts(
-        [
-            (0, 10, 0, 0.9),
-            (0, 8, 0, 0.8),
-            (20, 30, 0, 0.7),
-            (22, 40, 1, 0.6),
-            (0, 4, 1, 0.5),
-            (12, 18, 0, 0.4),
-            (9.5, 19.5, 0, 0.3),
-        ],
-        truth,
-    )
-    assert names == [
-        "correct",
-        "double detection",
-        "wrong label",
-        "localization",
-        "confusion",
-        "background",
-        "background",
-    ]
-    assert tiou == pytest.approx([1, 0.8, 1, 8 / 20, 0.4, 0, 0.5 / 19.5])
-    assert instance == [0, 0, 1, 1, 0, -1, 0]
-
-
-def test_order_of_rows_does_not_matter_but_score_does():
-    names, _, _ = verdicts([(0, 8, 0, 0.2), (0, 10, 0, 0.1)], [(0, 10, 0)])
-    assert names == ["correct", "double detection"]
-    names, _, _ = verdicts([(0, 8, 0, 0.1), (0, 10, 0, 0.2)], [(0, 10, 0)])
-    assert names == ["double detection", "correct"]
-
-
-def test_taken_instance_leaves_the_next_best():
-    truth = [(0, 10, 0), (3, 13, 0)]
-    names, tiou, instance = verdicts([(0, 10, 0, 0.9), (1, 10, 0, 0.8), (1, 11, 0, 0.7)], truth)
-    assert names == ["correct", "correct", "double detection"]
-    assert instance[:2] == [0, 1]
-    assert tiou[1] == pytest.approx(7 / 12)
-
-
-def test_tiou_of_exactly_a_half_is_correct():
-    assert verdicts([(0, 5, 0, 1)], [(0, 10, 0)])[0] == ["correct"]
-    assert verdicts([(0, 4.99, 0, 1)], [(0, 10, 0)])[0] == ["localization"]
-
-
-def test_own_class_wins_over_a_better_overlap_of_another():
-    names, tiou, instance = verdicts([(0, 10, 0, 1)], [(0, 10, 1), (0, 8, 0)])
-    assert (names, tiou, instance) == (["correct"], [0.8], [1])
-
-
-def test_segments_without_length_and_videos_without_instances():
-    assert verdicts([(5, 5, 0, 1)], [(5, 5, 0)]) == (["background"], [0], [-1])
-    assert verdicts([(5, 5, 0, 1)], []) == (["background"], [0], [-1])
-    assert verdicts([], [(0, 1, 0)]) == ([], [], [])
-
-
-def test_ranked_average_precision():
-    assert ranked_average_precision(np.array([True, False, True]), 3) == pytest.approx((1 + 2 / 3) / 3)
-    assert ranked_average_precision(np.array([False, True, True]), 2) == pytest.approx(2 / 3)
-    assert ranked_average_precision(np.zeros(0, bool), 2) == 0
-    assert ranked_average_precision(np.array([False]), 0) is None
+def judged_rows(detections, truth, names, cap, protocol=THUMOS14):
+    judged = judge(detections, truth, protocol)
+    return video_rows(judged.detections, judged, names, cap)
 
 
 def test_video_rows_match_videos_and_labels_by_name():
@@ -94,7 +33,7 @@ def test_video_rows_match_videos_and_labels_by_name():
     truth = GroundTruth(
         ["a", "b"], np.array([9.0, 10.5]), ["run", "jump"], np.array([1]), np.array([1]), np.array([[0, 5.0]])
     )
-    a, b = video_rows(["a", "b"], ["run", "jump"], detections, truth, cap=10)
+    a, b = judged_rows(detections, truth, ["a", "b"], cap=10)
     background = list(VERDICTS).index("background")
     assert a == {
         "name": "a",
@@ -114,12 +53,75 @@ def test_video_rows_are_capped_at_the_best_but_judged_with_all():
     detections = Detections(
         ["v"], ["x"], np.zeros(count, int), np.zeros(count, int), np.tile([0.0, 9.0], (count, 1)), np.arange(count) / 7
     )
-    (video,) = video_rows(["v"], ["x"], detections, None, cap=4)
+    (video,) = video_rows(detections, None, ["v"], cap=4)
     assert [row[2] for row in video["detections"]] == [4.143, 4, 3.857, 3.714]
     assert video["truth"] is None
     assert len(video["detections"][0]) == 4
     late = np.full((count, 2), [20.0, 29.0])
     late[0] = [0.0, 9.0]  # the worst score alone is right: beyond the cap, yet in the video's AP
     truth = GroundTruth(["v"], np.array([30.0]), ["x"], np.array([0]), np.array([0]), np.array([[0.0, 9.0]]))
-    (video,) = video_rows(["v"], ["x"], detections._replace(segments=late), truth, cap=4)
+    (video,) = judged_rows(detections._replace(segments=late), truth, ["v"], cap=4)
     assert video["ap"] == round(1 / count, 4)
+
+
+def test_an_unknown_duration_is_none():
+    truth = GroundTruth(["v"], np.array([np.nan]), ["x"], np.zeros(1, int), np.zeros(1, int), np.array([[0, 9.0]]))
+    detections = Detections(["v"], ["x"], np.zeros(1, int), np.zeros(1, int), np.array([[0, 9.0]]), np.ones(1))
+    assert judged_rows(detections, truth, ["v"], cap=4)[0]["duration"] is None
+
+
+def interpolated(correct: list[bool], num_instances: int) -> float:
+    """AP of one ranked list, by plain loops."""
+    precision = [sum(correct[: i + 1]) / (i + 1) for i in range(len(correct))]
+    return sum(max(precision[i:]) for i, hit in enumerate(correct) if hit) / num_instances
+
+
+@repeatable
+@given(found, truths)
+def test_the_page_agrees_with_the_metrics_on_every_detection(detections, truth):
+    """Segments and scores lie on a grid: ties, duplicates and zero lengths are common, and rounding changes nothing."""
+    videos = judged_rows(detections, truth, VIDEOS, cap=1000)
+    assert videos == judged_rows(detections, truth, VIDEOS, cap=1000, protocol=ACTIVITYNET)
+    rows = [(video["name"], *row) for video in videos for row in video["detections"]]
+    columns = detections.video, *detections.segments.T, detections.scores, detections.label
+    assert sorted(row[:5] for row in rows) == sorted((VIDEOS[v], *rest) for v, *rest in zip(*columns, strict=True))
+
+    metrics = evaluate(detections, truth, THUMOS14)
+    matches = find_matches(detections, truth, [0.5])
+    found_rows = np.flatnonzero(matches.finder[0] >= 0)
+    correct = [row for row in rows if row[5] == CORRECT]
+    assert Counter(row[4] for row in correct) == Counter(truth.label[found_rows].tolist())
+    places = [int(np.count_nonzero(truth.video[:g] == truth.video[g])) for g in found_rows]
+    found_instances = [(VIDEOS[truth.video[g]], place) for g, place in zip(found_rows, places, strict=True)]
+    assert sorted((row[0], row[7]) for row in correct) == sorted(found_instances)
+
+    shares = diagnose(judge(detections, truth, THUMOS14))["false_positives"]["all"]
+    counts = Counter(list(VERDICTS)[row[5]] for row in rows)
+    assert {name: counts[name] / len(rows) for name in VERDICTS} == shares
+
+    for label, name in enumerate(truth.labels):
+        ranked = sorted((row for row in rows if row[4] == label), key=lambda row: (-row[3], row[0], row[1], row[2]))
+        if name in metrics["AP"]:
+            ap = interpolated([row[5] == CORRECT for row in ranked], int(np.count_nonzero(truth.label == label)))
+            assert ap == pytest.approx(metrics["AP"][name]["0.5"], abs=1e-12)
+
+
+@repeatable
+@given(found, truths)
+def test_the_numbers_beside_a_verdict_belong_to_it(detections, truth):
+    """The tIoU is with the instance that the row names; a video's AP follows from its verdicts."""
+    for video in judged_rows(detections, truth, VIDEOS, cap=1000):
+        for start, end, _, label, verdict, tiou, instance in video["detections"]:
+            there = [plain_tiou((start, end), other[:2]) for other in video["truth"]]
+            if instance < 0:
+                assert max(there, default=0) == tiou == 0
+            else:
+                assert tiou == round(there[instance], 3)
+                assert verdict == CORRECT or there[instance] == pytest.approx(max(there))
+            if verdict == CORRECT:
+                assert tiou >= 0.5 and video["truth"][instance][2] == label
+        correct = [row[4] == CORRECT for row in video["detections"]]
+        if video["truth"]:
+            assert video["ap"] == pytest.approx(interpolated(correct, len(video["truth"])), abs=5.1e-5)
+        else:
+            assert video["ap"] is None

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from contextloc_jax.core.structs import BACKGROUND, FOREGROUND
-from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization.contextloc import ContextLoc
-from contextloc_jax.localization.losses import LossWeights, losses
+from contextloc_jax.devices.mesh import MeshParallel
+from contextloc_jax.localization.contextloc import ContextLoc, graph_of
+from contextloc_jax.localization.losses import losses
+from contextloc_jax.localization.objective import training_inputs, training_loss
 from contextloc_jax.training.optimizer import learning_rate_schedule, sgd
 from contextloc_jax.training.step import TrainState, loss_gradients, make_train_step
 from tests.helpers.golden_model import (
@@ -18,6 +19,7 @@ from tests.helpers.golden_model import (
     relative_error,
     training_batch,
 )
+from tests.helpers.published import WEIGHTS
 
 OUTPUT_TOLERANCE, GRADIENT_TOLERANCE = 2e-5, 1e-4
 NORMS = {"BN_A": "activity_norm", "BN_C": "completeness_norm"}
@@ -37,7 +39,8 @@ def setting():
 def first_step(setting):
     """Losses, gradients under the authors' names, and batch statistics of one step."""
     model, _, state, batch = setting
-    run = jax.jit(lambda state, batch: loss_gradients(model, LossWeights(), state, batch, None, None))
+    loss, inputs = training_loss(model, WEIGHTS), training_inputs(model)
+    run = jax.jit(lambda state, batch: loss_gradients(loss, state, inputs(batch), None, None))
     found, gradients, batch_stats = run(state, batch)
     return found, authors_names(jax.tree.map(np.asarray, gradients)), batch_stats
 
@@ -46,14 +49,15 @@ def first_step(setting):
 def four_steps(setting):
     """Scalars of four steps on the same batch and the state after the first, through the compiled train step."""
     model, optimizer, state, batch = setting
-    parallel = Parallel()
+    parallel = MeshParallel()
     step = parallel.compile_step(
-        make_train_step(model, optimizer, learning_rate_schedule(0.01, (), 0.1, 100), LossWeights(), seed=0)
+        make_train_step(training_loss(model, WEIGHTS), optimizer, learning_rate_schedule(0.01, (), 0.1, 100), seed=0)
     )
+    inputs = parallel.compile_rows(training_inputs(model))(parallel.shard(batch))
     scalars, states = [], []
     placed = parallel.replicate(state)
     for _ in range(4):
-        placed, values = step(placed, parallel.shard((batch, np.zeros(1, np.float32))))
+        placed, values = step(placed, (inputs, parallel.shard(np.zeros(1, np.float32))))
         scalars.append({name: float(value) for name, value in values.items()})
         states.append(parallel.to_host(placed))
     return scalars, states[0]
@@ -76,14 +80,14 @@ def test_golden_outputs(setting, train, prefix):
     assert np.array_equal(label[kind == FOREGROUND], train_data["out.reg_label"])
     assert np.allclose(batch.targets.regression[kind == FOREGROUND], train_data["out.reg_target_out"])
     if not train:
-        found = losses(scores, batch.targets, LossWeights())
+        found = losses(scores, batch.targets, WEIGHTS)
         assert np.allclose(found, train_data["eval_loss"], rtol=1e-5)
 
 
 def test_golden_features_before_and_after_batch_norm(setting):
     model, _, state, batch = setting
     train_data = golden("train")
-    pooled = model.apply(state.variables, batch, method=ContextLoc.segment_features)
+    pooled = model.apply(state.variables, model.retrieve(batch), graph_of(batch), method=ContextLoc.segment_features)
     rows = pooled[:, train_data["pooled_rows"]]
     assert relative_error(rows[:, :, 1], train_data["pooled_act"]) < OUTPUT_TOLERANCE
     assert relative_error(rows, train_data["pooled_comp"]) < OUTPUT_TOLERANCE

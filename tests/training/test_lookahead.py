@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from contextloc_jax.training.lookahead import one_ahead, retrieved
+from contextloc_jax.training.lookahead import one_ahead, prepared_ahead
 
 
 @pytest.mark.parametrize("count", range(4))
@@ -57,13 +57,13 @@ def test_closing_ends_the_thread():
 
 
 @pytest.mark.parametrize(
-    ("backend", "processes", "ahead"), [("cpu", 1, ["sent", "retrieved"]), ("gpu", 1, ["sent"]), ("gpu", 2, [])]
+    ("backend", "processes", "ahead"), [("cpu", 1, ["sent", "prepared"]), ("gpu", 1, ["sent"]), ("gpu", 2, [])]
 )
 def test_what_is_done_ahead_of_a_step_and_what_in_turn(monkeypatch, backend, processes, ahead):
-    """An accelerator must not be asked for a retrieval before the step that it is ahead of."""
+    """An accelerator must not be asked to prepare a batch before the step that it is ahead of."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(jax, "process_count", lambda: processes)
-    threads = {"sent": set(), "retrieved": set()}
+    threads = {"sent": set(), "prepared": set()}
 
     def doing(what):
         def do(batch):
@@ -72,18 +72,18 @@ def test_what_is_done_ahead_of_a_step_and_what_in_turn(monkeypatch, backend, pro
 
         return do
 
-    parallel = SimpleNamespace(shard=doing("sent"), compile_retrieval=lambda retrieve: retrieve)
+    parallel = SimpleNamespace(shard=doing("sent"), compile_rows=lambda prepare: prepare)
     batches = [(index, f"batch {index}") for index in range(3)]
-    found = retrieved(parallel, SimpleNamespace(retrieve=doing("retrieved")), batches)
-    assert list(found) == [(index, f"batch {index} sent retrieved") for index in range(3)]
+    found = prepared_ahead(parallel, doing("prepared"), batches)
+    assert list(found) == [(index, f"batch {index} sent prepared") for index in range(3)]
     assert threads == {what: {what not in ahead} for what in threads}
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_closing_what_is_retrieved_ends_the_thread(monkeypatch, backend):
+def test_closing_what_is_prepared_ends_the_thread(monkeypatch, backend):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    parallel = SimpleNamespace(shard=lambda batch: batch, compile_retrieval=lambda retrieve: retrieve)
-    batches = retrieved(parallel, SimpleNamespace(retrieve=lambda batch: batch), ((0, n) for n in iter(int, 1)))
+    parallel = SimpleNamespace(shard=lambda batch: batch, compile_rows=lambda prepare: prepare)
+    batches = prepared_ahead(parallel, lambda batch: batch, ((0, n) for n in iter(int, 1)))
     next(batches)
     batches.close()
     assert not any(thread.name.startswith("one_ahead") for thread in threading.enumerate())

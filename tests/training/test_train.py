@@ -9,10 +9,12 @@ import optax
 import pytest
 
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.devices.parallel import AXIS, Parallel
+from contextloc_jax.devices.mesh import MeshParallel
+from contextloc_jax.devices.parallel import AXIS
 from contextloc_jax.devices.preemption import NO_SIGNAL, Stopped
-from contextloc_jax.localization.initial import smallest_batch
-from contextloc_jax.training.loop import Schedule, train
+from contextloc_jax.localization.contextloc import smallest_batch
+from contextloc_jax.localization.objective import training_inputs, training_loss
+from contextloc_jax.training.loop import Run, Schedule
 from contextloc_jax.training.step import TrainState, initial_state, loss_gradients
 from tests.helpers.compiling import quickly_compiled
 from tests.helpers.random_videos import largest_difference
@@ -48,7 +50,7 @@ class Saves:
         self.waited = True
 
 
-class Run(NamedTuple):
+class Finished(NamedTuple):
     """What a run of the loop left behind."""
 
     state: TrainState
@@ -98,24 +100,23 @@ def run_loop(
         evaluated.append(float(variables["params"]["total"]))
         return metric
 
-    state, parallel = TrainState(np.int32(first_step), {"total": np.float32(0)}, {}, ()), Parallel()
+    state, parallel = TrainState(np.int32(first_step), {"total": np.float32(0)}, {}, ()), MeshParallel()
     batches = batches or numbered_batches(first_step, num_steps, spoil)
-    last = train(
+    run = Run(
         parallel=parallel,
         step_function=step_function,
-        state=state,
-        is_measured=is_measured,
-        batches=((videos, parallel.shard(batch)) for videos, batch in batches),
         describe=lambda videos: ", ".join(f"video {index}" for index in videos),
         schedule=Schedule(num_steps, log_every, evaluate_every),
         writer=writer,
-        evaluate=evaluate or note,
+        validate=evaluate or note,
+        metric="average_mAP",
         checkpoints=saves,
         about={"name": "counting"},
         stop_signal=stop_signal,
         profile_dir=profile_dir,
     )
-    return Run(last, writer.written, saves.saved, evaluated)
+    last = run.train(state, ((videos, parallel.shard(batch)) for videos, batch in batches), is_measured)
+    return Finished(last, writer.written, saves.saved, evaluated)
 
 
 def test_every_batch_is_taken_once():
@@ -230,7 +231,8 @@ def test_parameters_are_drawn_from_the_seed():
 def compiled_gradients():
     """(state, dropout keys) -> losses, gradients and statistics of the first batch, without devices."""
     model, batch = tiny_model("dropout").copy(norm_axis=None), training_batches()[0]
-    return quickly_compiled(lambda state, keys: loss_gradients(model, WEIGHTS, state, batch, keys, None))
+    loss, inputs = training_loss(model, WEIGHTS), training_inputs(model)
+    return quickly_compiled(lambda state, keys: loss_gradients(loss, state, inputs(batch), keys, None))
 
 
 def dropout_keys(seed=SEED, step=0, example_keys=None):
@@ -242,9 +244,9 @@ def dropout_keys(seed=SEED, step=0, example_keys=None):
 @pytest.mark.parametrize("name, parts", [("no norm", 4), ("plain", 2)])
 def test_accumulated_parts_are_the_whole_where_batch_norm_allows(name, parts):
     """Losses, gradient and new parameters; with BatchNorm each part is normalized by itself."""
-    parallel = Parallel()
+    parallel = MeshParallel()
     placed, stop = parallel.shard((training_batches()[0], no_stop(parallel)))
-    inputs, before = (parallel.compile_retrieval(tiny_model(name).retrieve)(placed), stop), first_state(name)
+    inputs, before = (parallel.compile_rows(training_inputs(tiny_model(name)))(placed), stop), first_state(name)
     found = [
         parallel.to_host(compiled_step(name, "shard_map", accumulation)(parallel.replicate(before), inputs))
         for accumulation in (1, parts)
@@ -305,8 +307,9 @@ def test_a_step_is_the_gradient_of_the_loss_through_the_optimizer(step, rate):
     updates, opt_state = OPTIMIZER.update(gradients, before.opt_state, before.params)
     expected = TrainState(step + 1, optax.apply_updates(before.params, updates), batch_stats, opt_state)
 
-    parallel = Parallel()
-    inputs = parallel.shard((training_batches()[0], no_stop(parallel)))
+    parallel = MeshParallel()
+    batch, stop = parallel.shard((training_batches()[0], no_stop(parallel)))
+    inputs = parallel.compile_rows(training_inputs(tiny_model("dropout")))(batch), stop
     after, scalars = compiled_step("dropout", "shard_map")(parallel.replicate(before), inputs)
     after, scalars = parallel.to_host((after, scalars))
     assert largest_difference(after, expected) < 1e-5 and largest_difference(after.params, before.params) > 1e-4

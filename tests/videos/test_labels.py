@@ -11,9 +11,9 @@ from contextloc_jax.core.errors import InputError
 from input_pipeline.batches.targets import LabelRules, pools, regression_stats, regression_targets
 from input_pipeline.videos.labels import label_proposals
 from tests.helpers.labeled_record import labeled_record
+from tests.helpers.published import RULES
 
 FUZZ = settings(derandomize=True, deadline=None)
-RULES = LabelRules()
 ACTIVITYNET = LabelRules(0.7, 0.6, 0.0, 0.1, 0.0)
 SEGMENTS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted), max_size=8)
 
@@ -139,7 +139,7 @@ def test_foreground_without_an_instance_is_the_input_s_fault():
 @pytest.mark.parametrize(
     ("thresholds", "message"),
     [
-        ({"foreground_tiou": 70}, "foreground_tiou is 70"),
+        ({"foreground_tiou": 70}, "config.sampling.foreground_tiou is 70; expected a number from 0 to 1"),
         ({"background_coverage": -0.1}, "background_coverage is -0.1"),
         ({"incomplete_overlap_self": float("nan")}, "incomplete_overlap_self is nan"),
         ({"incomplete_tiou": 0.8}, "incomplete_tiou 0.8 is above foreground_tiou 0.7"),
@@ -147,4 +147,4 @@ def test_foreground_without_an_instance_is_the_input_s_fault():
 )
 def test_impossible_thresholds_are_named(thresholds, message):
     with pytest.raises(InputError, match=message):
-        LabelRules(**thresholds)
+        dataclasses.replace(RULES, **thresholds)

@@ -49,7 +49,7 @@ function summarize(videos) {
     const instances = total((s) => s.truth.length), found = total((s) => s.found.size);
     parts.push(": ", element("b", {}, `${correct.toLocaleString("en")} correct`), `, ${wrong.toLocaleString("en")} false; `);
     parts.push(element("b", {}, `${found.toLocaleString("en")} of ${count(instances, "instance")} found`));
-    parts.push(` (precision ${correct + wrong ? fixed(correct / (correct + wrong), 2) : "–"}, recall ${instances ? fixed(found / instances, 2) : "–"} at tIoU 0.5)`);
+    parts.push(` (precision ${correct + wrong ? fixed(correct / (correct + wrong), 2) : "–"}, recall ${instances ? fixed(found / instances, 2) : "–"} at tIoU ${DATA.tiou})`);
   }
   byId("summary").replaceChildren(...parts);
 }
@@ -110,7 +110,7 @@ function drawKey() {
   const scores = [sample("detection", null, low, "low score"), sample("detection", null, top, "high score")];
   const judged = [
     sample("found", null, top, "ground truth, found"), sample("missed", null, top, "ground truth, missed"),
-    sample("detection", CORRECT, top, "correct detection"), sample("detection", 1, top, "false detection"),
+    sample("detection", CORRECT, top, "correct detection"), sample("detection", CORRECT + 1, top, "false detection"),
   ];
   byId("key").append(...(DATA.judged ? judged : []), ...scores);
 }

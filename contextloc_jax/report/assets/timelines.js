@@ -1,7 +1,8 @@
 // One card a video: ground truth above, detections below, and the list of them.
 
 const VERDICTS = DATA.verdicts;
-const CORRECT = 0;
+const CORRECT = DATA.correct;
+const AT_TIOU = `At tIoU ${DATA.tiou}`;
 // What the reader has chosen; controls.js changes it and renders again.
 const state = { threshold: 0, classes: new Set(), order: "name", find: "", page: 0, listed: new Set() /* videos with an open list */ };
 
@@ -115,14 +116,14 @@ function describe(event) {
     const best = item.instance === null ? null : video.truth[item.instance];
     rows.push(["Best ground truth", best ? `${DATA.labels[best.label]} ${fixed(best.start, 2)} – ${seconds(best.end)}` : "none overlaps"]);
     rows.push(["tIoU", fixed(item.tiou, 2)]);
-    rows.push(["At tIoU 0.5", item.verdict === CORRECT ? "✓ correct" : `✗ ${VERDICTS[item.verdict]}`]);
+    rows.push([AT_TIOU, item.verdict === CORRECT ? "✓ correct" : `✗ ${VERDICTS[item.verdict]}`]);
   }
   showTooltip(event, DATA.labels[item.label], rows, item.label);
 }
 
 function detectionTable(video, { detections }) {
   const judged = video.truth !== null;
-  const head = ["#", "Class", "Score", "Start", "End", ...(judged ? ["tIoU", "At tIoU 0.5"] : [])];
+  const head = ["#", "Class", "Score", "Start", "End", ...(judged ? ["tIoU", AT_TIOU] : [])];
   const table = element("table", {}, element("thead", {}, element("tr", {}, ...head.map((name) => element("th", {}, name)))));
   const body = detections.map((d, i) => {
     const name = element("td", {}, swatch(d.label), DATA.labels[d.label]);
@@ -137,8 +138,7 @@ function detectionTable(video, { detections }) {
 function videoCard(video) {
   const seen = look(video);
   const facts = [!video.duration ? null : `${fixed(video.duration, 1)} s`, spoken(video, seen)];
-  if (video.ap !== null) facts.push(`AP@0.5 ${fixed(video.ap, 2)}`);
-  if (DATA.judged && video.truth === null) facts.push("not annotated");
+  if (video.ap !== null) facts.push(`AP@${DATA.tiou} ${fixed(video.ap, 2)}`);
   const head = element("header", {}, element("h3", {}, video.name), ...facts.filter(Boolean).map((fact) => element("span", {}, fact)));
   const card = element("article", { class: "card video" }, head);
   card.video = video;

@@ -1,4 +1,4 @@
-"""Retrieval and the projections of L-Net and G-Net against the NumPy reference."""
+"""Every form of retrieval, and the projections of L-Net and G-Net, against the NumPy reference and each other."""
 
 from functools import partial
 
@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextloc_jax.devices.parallel import Parallel
-from contextloc_jax.localization import context_nets
-from contextloc_jax.localization.context_nets import (
-    ContextProjection,
-    Retrieved,
-    retrieve,
-    retrieve_all,
-    retrieve_in_kernel,
-    unit,
-)
+from contextloc_jax.core.errors import InputError
+from contextloc_jax.devices.mesh import MeshParallel
+from contextloc_jax.localization import retrieval_forms
+from contextloc_jax.localization.g_net import GNet
+from contextloc_jax.localization.l_net import LNet
 from contextloc_jax.localization.range_max import range_max
+from contextloc_jax.localization.retrieval import Retrieved, retrieve, unit
+from contextloc_jax.localization.retrieval_forms import check_form, retrieve_videos
+from contextloc_jax.localization.retrieval_kernel import retrieve_in_kernel
+from contextloc_jax.localization.retrieval_windows import retrieve_by_windows
 from tests.helpers.random_videos import NODES, SNIPPETS, WIDTH, largest_difference, properties, random_features, videos
 from tests.helpers.reference_model import local_and_global, projected
 
@@ -76,7 +75,7 @@ def test_windows_change_nothing(snippets, count, longest):
     first = random.integers(0, snippets - 1, count)
     last = np.minimum(first + random.integers(-2, longest + 1, count), snippets - 2)
     arguments = features, np.int32(snippets - 1), np.stack([first, last], axis=1).astype(np.int32)
-    found, expected = (jax.jit(partial(retrieve, windowed=w))(*arguments) for w in (True, False))
+    found, expected = (jax.jit(form)(*arguments) for form in (retrieve_by_windows, retrieve))
     assert largest_difference(found, expected) < 2e-6
 
 
@@ -104,13 +103,15 @@ def test_the_kernel_is_the_products(width, kind):
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 @pytest.mark.parametrize(("snippets", "width"), [(1, 1), (37, 400), (600, 1024)])
-@pytest.mark.parametrize("compiled_by", [jax.jit, Parallel().compile_retrieval])
+@pytest.mark.parametrize("compiled_by", [jax.jit, MeshParallel().compile_rows])
 def test_gpus_alone_have_the_kernel(monkeypatch, compiled_by, snippets, width, kind):
     """As far as it can be seen without one: Triton's rules on shapes hold, and other platforms have the products."""
-    monkeypatch.setattr(context_nets, "kernels_compile", lambda: True)
+    monkeypatch.setattr(retrieval_forms, "kernels_compile", lambda: True)
     videos = jax.local_device_count()
     shapes = [((videos, snippets, width), kind), ((videos,), np.int32), ((videos, 5, 2), np.int32)]
-    traced = compiled_by(lambda batch: retrieve_all(*batch)).trace([jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    traced = compiled_by(lambda videos: retrieve_videos(videos, "float32", "auto")).trace(
+        [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+    )
     try:
         assert "triton" in traced.lower(lowering_platforms=("cuda",)).as_text()
     except RuntimeError as error:  # newer versions of jax ask the GPU itself
@@ -225,22 +226,66 @@ def test_bfloat16_stays_near_and_sums_in_float32(flavour):
     assert 0 < largest_difference(near, exact) < 0.02
 
 
-@pytest.mark.parametrize("with_context", [True, False])
-def test_projection_is_the_reference(with_context):
+@pytest.mark.parametrize("form", ["auto", "plain", "windows"])
+def test_every_form_retrieves_the_same_of_a_batch(form):
+    """On this machine; the kernel has its own tests above."""
+    rng = np.random.default_rng(6)
+    features = np.stack([random_features(rng, 150, "signed") for _ in range(2)])
+    first = rng.integers(0, 149, (2, 60))
+    last = np.minimum(first + rng.integers(-2, 20, first.shape), 148)
+    batch = features, np.array([150, 149], np.int32), np.stack([first, last], axis=-1).astype(np.int32)
+    found = jax.jit(partial(retrieve_videos, dtype="float32", form=form))(batch)
+    expected = jax.jit(jax.vmap(retrieve))(*batch)
+    assert largest_difference(found, expected) < 2e-6
+
+
+@pytest.mark.skipif(jax.default_backend() == "gpu", reason="a GPU has the kernel")
+def test_the_kernel_is_refused_where_it_cannot_run():
+    with pytest.raises(InputError, match=r"^config\.model\.retrieval is 'kernel', which needs NVIDIA GPUs .*'auto'"):
+        check_form("kernel")
+    for form in ("auto", "plain", "windows"):
+        check_form(form)
+
+
+# L-Net and G-Net
+
+
+def small_retrieved(rng, kind=np.float64) -> Retrieved:
+    """Of two videos with seven segments each; features of width 5."""
+    query, local, adapted = rng.standard_normal((3, 2, 7, 5)).astype(kind)
+    return Retrieved(query, local, adapted, rng.standard_normal((2, 5)).astype(kind))
+
+
+def asked_and_found(net, retrieved):
+    """The query and the context of every segment of a net."""
+    if net is LNet:
+        return retrieved.query, retrieved.local
+    return np.broadcast_to(retrieved.video[:, None], retrieved.query.shape), retrieved.adapted
+
+
+each_net = pytest.mark.parametrize("net", [LNet, GNet])
+
+
+@each_net
+@pytest.mark.parametrize("reads_context", [True, False])
+def test_a_net_projects_as_the_reference(net, reads_context):
     rng = np.random.default_rng(1)
-    query, context, weights = (rng.standard_normal(shape) for shape in ((7, 5), (7, 5), (2, 5, 3)))
-    params = {"query": weights[0], "bias": rng.standard_normal(3)} | ({"context": weights[1]} if with_context else {})
+    retrieved, weights = small_retrieved(rng), rng.standard_normal((2, 5, 3))
+    params = {"query": weights[0], "bias": rng.standard_normal(3)} | ({"context": weights[1]} if reads_context else {})
     with jax.enable_x64(True):
-        net, context = ContextProjection(3, "float64"), context if with_context else None
-        found = net.apply({"params": params}, query, context)
-        drawn = net.init(jax.random.key(0), query, context)["params"]
-    rows = [projected(params, query[i], None if context is None else context[i]) for i in range(7)]
-    assert largest_difference(found, np.array(rows)) < 1e-14
+        module = net(3, reads_context, "float64")
+        found = module.apply({"params": params}, retrieved)
+        drawn = module.init(jax.random.key(0), retrieved)["params"]
+    query, context = (part.reshape(-1, 5) for part in asked_and_found(net, retrieved))
+    rows = [projected(params, query[i], context[i] if reads_context else None) for i in range(len(query))]
+    assert largest_difference(found, np.array(rows).reshape(2, 7, 3)) < 1e-14
     assert jax.tree.map(np.shape, drawn) == jax.tree.map(np.shape, params)
 
 
-def test_initial_values_are_uniform_by_the_output_width():
-    variables = ContextProjection(16).init(jax.random.key(0), np.zeros((1, 400)), np.zeros((1, 400)))
+@each_net
+def test_initial_values_are_uniform_by_the_output_width(net):
+    zeros = np.zeros((1, 1, 400))
+    variables = net(16, True, "float32").init(jax.random.key(0), Retrieved(zeros, zeros, zeros, zeros[0]))
     for name, values in variables["params"].items():
         assert np.max(np.abs(values)) <= 1 / 4, name
         if name != "bias":
@@ -250,10 +295,10 @@ def test_initial_values_are_uniform_by_the_output_width():
     assert not np.array_equal(query, context)
 
 
-def test_projection_in_bfloat16_has_float32_parameters_and_results():
-    rng = np.random.default_rng(2)
-    query, context = rng.standard_normal((2, 4, 5)).astype(np.float32)
-    params = ContextProjection(3).init(jax.random.key(0), query, context)
-    exact, near = (ContextProjection(3, dtype).apply(params, query, context) for dtype in ("float32", "bfloat16"))
+@each_net
+def test_projection_in_bfloat16_has_float32_parameters_and_results(net):
+    retrieved = small_retrieved(np.random.default_rng(2), np.float32)
+    params = net(3, True, "float32").init(jax.random.key(0), retrieved)
+    exact, near = (net(3, True, dtype).apply(params, retrieved) for dtype in ("float32", "bfloat16"))
     assert near.dtype == np.float32 and all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
     assert 0 < largest_difference(near, exact) < 0.02

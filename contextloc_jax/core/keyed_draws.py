@@ -1,4 +1,4 @@
-"""Draws that depend on a key alone."""
+"""Random draws that depend on a key alone: the seed, the epoch, the visit and the video, never on who draws them."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def keyed_uint32(*key: int) -> np.uint32:
-    """A well mixed function of integers (0 .. 2**32 - 1), the same on every machine."""
+    """A well mixed function of integers (each 0 .. 2**32 - 1), the same on every machine."""
     return np.random.SeedSequence([len(key), *key]).generate_state(1)[0]
 
 
@@ -20,16 +20,16 @@ def keyed_permutation(count: int, *key: int) -> np.ndarray:
 class KeyedDraws:
     """Draws that depend on the given integers (0 .. 2**32 - 1) and their order alone.
 
-    Only the bit stream is taken from NumPy, which guarantees it for ever; what `Generator` makes of it may change
-    between versions.
+    NumPy gives only the stream of bits, which it promises never to change; what its `Generator` makes of them may
+    change between versions.
     """
 
     def __init__(self, *key: int):
-        # SeedSequence cannot tell (1,) from (1, 0): the length in front can.
+        # SeedSequence cannot tell (1,) from (1, 0). The length in front tells them apart.
         self._bits = np.random.Philox(np.random.SeedSequence([len(key), *key]))
 
     def choice(self, n: int) -> int:
-        """An integer in 0..n-1, each equally likely up to n / 2**64."""
+        """An integer in 0..n-1, each equally likely to within n / 2**64."""
         return int(self._bits.random_raw()) * int(n) >> 64
 
     def shuffle(self, array: np.ndarray) -> None:
@@ -37,6 +37,6 @@ class KeyedDraws:
         array[:] = array[np.argsort(self._bits.random_raw(len(array)), kind="stable")]
 
 
-def video_hash(video_id: str) -> int:
-    """A stable 32-bit number of a video id, to key draws with."""
+def video_key(video_id: str) -> int:
+    """A number (0 .. 2**32 - 1) that stands for a video id in a key: the start of the id's SHA-256."""
     return int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:4], "big")

@@ -5,8 +5,9 @@ import jax
 import numpy as np
 import pytest
 
-from contextloc_jax.devices.inference import Predictor
-from contextloc_jax.devices.parallel import Parallel
+from contextloc_jax.commands.trained import make_inference
+from contextloc_jax.devices.mesh import MeshParallel
+from contextloc_jax.localization.video_scores import Video, to_video_scores
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
 from input_pipeline.datasets.video_source import source_from_arrays, video_facts
 from tests.helpers.compiling import quickly_compiled
@@ -33,16 +34,23 @@ def batches(videos_per_batch=2):
     return [made.batch(number) for number in range(len(made))]
 
 
+def scores(inference, source, made, stats=STATS):
+    """The inference's scores of every video of these batches of a source."""
+    facts = video_facts(source)
+    return [to_video_scores(row, Video(*facts(i)), stats) for i, row in inference(first_state().variables, made)]
+
+
 @functools.cache
 def predicted():
     """Scores by video id, and how many programs were compiled for them."""
-    compiled, variables = [], first_state().variables
+    compiled = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **_: compiled.append(event) if event.endswith("backend_compile_duration") else None
     )
-    predictor = Predictor(Parallel(), MODEL)
-    facts = video_facts(videos())
-    first, again = (list(predictor(variables, batches(), facts, STATS)) for _ in range(2))
+    inference = make_inference(MeshParallel(), MODEL)
+    first_state()
+    compiled.clear()
+    first, again = (scores(inference, videos(), batches()) for _ in range(2))
     jax.monitoring.clear_event_listeners()
     return first, again, len(compiled)
 
@@ -89,16 +97,13 @@ def test_a_video_without_proposals_has_no_scores():
     record = dataclasses.replace(record, **{name: getattr(record, name)[:0] for name in PROPOSAL_FIELDS})
     source = source_from_arrays([record], [features], CLASSES)
     made = EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=2)
-    found = Predictor(Parallel(), MODEL)(first_state().variables, [made.batch(0)], video_facts(source), STATS)
-    (video,) = found
+    (video,) = scores(make_inference(MeshParallel(), MODEL), source, [made.batch(0)])
     assert video.video_id == "empty" and video.activity.shape == (0, 3) and video.regression.shape == (0, 2, 2)
 
 
 @pytest.mark.parametrize("stats", [np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[5.0, -5.0], [0.5, 4.0]])])
 def test_scores_do_not_depend_on_the_statistics_but_regression_does(stats):
-    predictor = Predictor(Parallel(), MODEL)
-    facts = video_facts(videos())
-    changed = next(predictor(first_state().variables, batches()[:1], facts, stats))
+    changed = scores(make_inference(MeshParallel(), MODEL), videos(), batches()[:1], stats)[0]
     base = predicted()[0][0]
     assert np.array_equal(changed.activity, base.activity)
     raw = (base.regression - STATS[0]) / STATS[1]

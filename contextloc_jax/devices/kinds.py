@@ -1,0 +1,7 @@
+"""config.parallel: the kinds of Parallel by name."""
+
+from contextloc_jax.devices.mesh import MeshParallel
+from contextloc_jax.devices.parallel import Parallel
+from contextloc_jax.devices.pmap import PmapParallel
+
+KINDS: dict[str, type[Parallel]] = {"shard_map": MeshParallel, "pmap": PmapParallel}
