@@ -10,7 +10,7 @@ WORKDIR ?= runs/shoulder
 install: $(VENV)/installed
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"contextloc_jax needs Python 3.11 or 3.12, found {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"contextloc_jax needs Python 3.11, 3.12 or 3.13, found {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(RUN) -m compileall -q $(VENV)/lib >/dev/null || true
@@ -34,6 +34,7 @@ test-slow: install
 lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 clean:
 	rm -rf $(VENV) runs

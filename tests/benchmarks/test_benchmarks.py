@@ -14,7 +14,7 @@ from benchmarks.log_plot import Panel, fitted_power, svg
 from benchmarks.table import header, row, table, write_section
 from benchmarks.trained_runs import metrics_of
 from tests.helpers.paths import ROOT
-from tests.test_imports import reachable
+from tests.test_imports import import_all
 
 
 def bench(*arguments, **environment) -> subprocess.CompletedProcess:
@@ -68,10 +68,10 @@ def test_a_case_that_fails_is_told_and_the_others_are_measured(monkeypatch, caps
 
 def test_the_table_is_printed_by_a_small_process_and_the_model_is_measured_without_tensorflow():
     """A child's peak memory counts from its parent's; a GPU box may have jax alone."""
-    assert not reachable(ROOT / "benchmarks" / "__main__.py") & {"jax", "numpy", "tensorflow"}
+    assert import_all(["benchmarks.__main__"], {"jax", "numpy", "tensorflow"}) == []
     absent = {"tensorflow", "tensorflow_datasets", "ml_collections", "input_pipeline", "clu"}
-    for module in ("model_speed", "scaling", "evaluation"):
-        assert not reachable(ROOT / "benchmarks" / f"{module}.py") & absent
+    measured = ["benchmarks.model_speed", "benchmarks.scaling", "benchmarks.evaluation"]
+    assert import_all(measured, absent) == []
 
 
 def test_a_power_law_is_fitted():

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs import activitynet13 as activitynet13_config
+from configs import default as default_config
+from configs import shoulder as shoulder_config
 from contextloc_jax.workdir.checkpoints import Checkpoints, digest
 from contextloc_jax.workdir.lock import locked
 from tests.helpers import damaged_checkpoints
@@ -54,6 +57,15 @@ def assert_one_line(process, code: int, *parts: str):
         ((SHOULDER, "--workdir={workdir}", "--batch=1"), ("'batch'",)),
         ((SHOULDER, "--workdir={workdir}", "evaluate"), ("'evaluate' is no flag",)),
         (("--config=configs/nowhere.py", "--workdir={workdir}"), ("configs/nowhere.py",)),
+        (("--config=shouldr", "--workdir={workdir}"), ("'shouldr'", " shoulder,", " thumos14")),
+        (
+            ("--config=configs/shouldr.py", "--workdir={workdir}", "--config.seed=1"),
+            ("'configs/shouldr.py'", "shoulder"),
+        ),
+        (("--config=thumos14:depth", "--workdir={workdir}"), ("thumos14.py:depth: expected one of rgb, flow",)),
+        (("--config=ablations:no_net", "--workdir={workdir}"), ("ablations.py:no_net: expected one of contextloc",)),
+        (("--config=README.md", "--workdir={workdir}"), ("SyntaxError", "expected a Python file")),
+        (("--config=contextloc_jax/core/errors.py", "--workdir={workdir}"), ("get_config",)),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(tmp_path, arguments, parts):
@@ -61,6 +73,48 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(tmp_path, arguments, p
     process = run_main(*(argument.format(workdir=workdir) for argument in arguments))
     assert_one_line(process, 2, *parts)
     assert not workdir.exists()
+
+
+def configuration(folder: Path, name: str) -> dict:
+    """The configuration that --config=NAME means in this folder."""
+    code = (
+        "import sys; from contextloc_jax.command_line import FLAGS, parse;"
+        "parse(['contextloc', '--workdir=unset', *sys.argv[1:]]); print(FLAGS.config.to_json_best_effort())"
+    )
+    command = [sys.executable, "-c", code, f"--config={name}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def test_a_shipped_configuration_has_a_name_and_is_found_from_any_folder(tmp_path):
+    shoulder = json.loads(shoulder_config.get_config().to_json_best_effort())
+    for folder, name in ((ROOT, "configs/shoulder.py"), (ROOT, "shoulder"), (tmp_path, "configs/shoulder.py"),
+                         (tmp_path, "shoulder"), (tmp_path, str(ROOT / "configs" / "shoulder.py"))):  # fmt: skip
+        assert configuration(folder, name) == shoulder
+    flow = json.loads(activitynet13_config.get_config("flow").to_json_best_effort())
+    assert configuration(tmp_path, "activitynet13:flow") == flow != shoulder
+
+
+def test_a_configuration_of_the_user_imports_the_shipped_ones_and_those_beside_it(tmp_path):
+    seeded = "from configs import default{}\ndef get_config():\n    config = default.get_config()\n"
+    (tmp_path / "mine.py").write_text(seeded.format("") + "    config.seed = 7\n    return config\n")
+    default = json.loads(default_config.get_config().to_json_best_effort())
+    assert configuration(tmp_path, "mine.py") == default | {"seed": 7}
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "seeds.py").write_text("SEED = 8\n")
+    beside = seeded.format(", seeds") + "    config.seed = seeds.SEED\n    return config\n"
+    (tmp_path / "configs" / "mine.py").write_text(beside)
+    assert configuration(tmp_path, "configs/mine.py") == default | {"seed": 8}
+
+
+def test_the_configs_of_another_project_are_not_in_the_way(tmp_path):
+    (tmp_path / "configs").mkdir()
+    for name in ("__init__", "default"):
+        (tmp_path / "configs" / f"{name}.py").write_text("raise RuntimeError('of another project')\n")
+    assert configuration(tmp_path, "default") == json.loads(default_config.get_config().to_json_best_effort())
+    assert configuration(tmp_path, "shoulder")["data"]["dataset"] == "shoulder"
 
 
 def test_evaluate_without_a_checkpoint(tmp_path):
