@@ -1,84 +1,182 @@
+"""Configurations: every key is read and has a range, a value that cannot be is refused at the start, variants are
+deltas."""
+
 import importlib
 import json
+import math
+import re
+from collections import UserDict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from configs import default
-from contextloc_jax.commands import train
-from contextloc_jax.commands.settings import COUNTS, make_model
+from contextloc_jax.commands.settings import ADDED_KEYS, RANGES, read_settings
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.workdir.config_file import flatten
-from input_pipeline import inputs
-from tests.helpers.tiny_runs import CLASSES, SilentWriter, tiny_config, tiny_source
+from input_pipeline.batches.targets import LabelRules
+from input_pipeline.datasets import registry
+from input_pipeline.inputs import Inputs
+from tests.helpers.tiny_runs import tiny_settings, train
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
 CONFIGS = sorted(path.stem for path in Path(default.__file__).parent.glob("*.py") if path.stem != "__init__")
+FLAT = flatten(default.get_config())
+DATASETS = {name: importlib.import_module(f"input_pipeline.datasets.{name}") for name in registry.NAMES}
 
 
-class Recorded:
-    """A configuration that notes which of its values are read by name. Copying it as a whole reads nothing."""
+class Recorded(UserDict):
+    """A mapping that notes which of its keys are read by name."""
 
-    def __init__(self, config, read: set, prefix=""):
-        self._config, self._read, self._prefix = config, read, prefix
+    def __init__(self, values):
+        self.read = set()
+        super().__init__(values)
 
-    def __getattr__(self, name):
-        return self[name]
-
-    def __getitem__(self, name):
-        value = self._config[name]
-        if hasattr(value, "items"):
-            return Recorded(value, self._read, f"{self._prefix}{name}.")
-        self._read.add(self._prefix + name)
-        return value
-
-    def items(self):
-        return self._config.items()
+    def __getitem__(self, key):
+        self.read.add(key)
+        return super().__getitem__(key)
 
 
-def empty_report():
-    return {"dataset": "", "notes": [], "splits": {}}
+def changed(key: str) -> dict:
+    """The default configuration with another value of a key, one that can be."""
+    others = {
+        "data.dataset": "custom",
+        "dtype": "bfloat16",
+        "parallel": "pmap",
+        "model.proposal_net": "nonlocal",
+        "model.retrieval": "plain",
+        "detection.protocol": "activitynet",
+        "detection.nms": "linear",
+        "detection.class_scores": "oracle",
+        "optimizer.decay_epochs": [3],
+        "data.feature_dtype": "float16",
+    }
+    value = FLAT[key]
+    if key in others:
+        value = others[key]
+    elif isinstance(value, bool):
+        value = not value
+    elif isinstance(value, int):
+        value = value + 1
+    elif isinstance(value, float):
+        value = value / 2 + 0.1
+    else:
+        value = "somewhere"
+    needed = {"data.validation_fraction": 0.5} if key == "refit" else {}
+    return FLAT | needed | {key: value}
 
 
-@pytest.fixture(scope="module")
-def read(tmp_path_factory):
-    """The keys that a training run with its evaluation reads, through the real factories of both sides."""
-    keys = set()
-    config = Recorded(tiny_config(num_epochs=1, data__dataset="shoulder"), keys)
-    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=CLASSES), report=empty_report)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "prepare", lambda name, data_dir, **settings: builder)
-        patch.setattr(inputs, "open_split", lambda builder, split, cache_bytes: tiny_source(split, 6))
-        train.train(config, str(tmp_path_factory.mktemp("recorded")), inputs, SilentWriter)
-    return keys
+@pytest.mark.parametrize("key", sorted(FLAT))
+def test_every_key_changes_the_settings(key):
+    """Beside the copy that checkpoints carry: a key that nobody reads would change nothing else."""
+    plain, other = (vars(read_settings(flat)) | {"flat": None} for flat in (FLAT, changed(key)))
+    assert plain != other
 
 
-def model_keys():
-    """The model's keys are copied into its fields as a whole, so they are tested by what they change."""
-    return {f"model.{key}" for key in default.get_config().model}
+def test_every_key_of_the_data_is_read_by_the_inputs_or_by_a_dataset(monkeypatch, tmp_path):
+    values = read_settings(FLAT | {"data.dataset": "custom"}).inputs
+    data = Recorded(values.data)
+    inputs = Inputs(**values._asdict() | {"data": data})
+    _ = inputs.alignment
+    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a"] * 20), report=empty_report)
+    monkeypatch.setattr(registry, "_built", lambda make_builder, data_dir, settings, beam_runner: builder)
+    inputs.prepare(str(tmp_path))
+    of_datasets = {key for module in DATASETS.values() for key in module.SETTINGS}
+    # Handed on under names of their own.
+    of_inputs = {"dataset", "data_dir", "beam_runner", "cache_gigabytes", "validation_fraction"}
+    assert set(values.data) == (data.read | of_datasets | of_inputs) - {"need_ground_truth"}
 
 
-def test_every_key_is_read(read):
-    assert set(flatten(default.get_config())) - model_keys() <= read
+def test_every_key_of_the_optimizer_is_read():
+    settings = read_settings(FLAT)
+    recorded = Recorded(settings.optimizer)
+    object.__setattr__(settings, "optimizer", recorded)
+    settings.make_optimizer(steps_per_epoch=3)
+    assert recorded.read == set(recorded)
 
 
-OTHER_VALUES = {bool: lambda value: not value, int: lambda value: value + 1, float: lambda value: value / 2 + 0.1}
+def test_every_number_and_name_has_a_range():
+    """Booleans and paths can be anything of their type."""
+    ranges = set(RANGES) | {f"sampling.{key}" for key in LabelRules.RANGES}
+    for module in DATASETS.values():
+        ranges |= {f"data.{key}" for key, allowed in module.SETTINGS.items() if allowed is not None}
+    free = {
+        "data.data_dir",
+        "data.beam_runner",
+        "detection.class_scores",
+        "data.dataset",
+    }  # paths and names of their own
+    paths = {key for key, value in FLAT.items() if value is None}
+    assert {key for key, value in FLAT.items() if not isinstance(value, bool)} - paths - free == ranges & set(FLAT)
 
 
-@pytest.mark.parametrize("key", sorted(default.get_config().model))
-def test_every_key_of_the_model_changes_the_model(key):
-    config = default.get_config()
-    value = config.model[key]
-    config.model[key] = "nonlocal" if key == "proposal_net" else OTHER_VALUES[type(value)](value)
-    assert make_model(config) != make_model(default.get_config())
+def refused(flat) -> str:
+    """The one line with which these settings are refused, before anything is read or written."""
+    with pytest.raises(InputError) as error:
+        settings = read_settings(flat)
+        Inputs(**settings.inputs._asdict())
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
-def test_the_number_of_classes_and_the_type_of_products_reach_the_model():
-    config = default.get_config()
-    config.dtype, config.data.num_classes = "bfloat16", 7
-    model = make_model(config)
-    assert model.dtype == "bfloat16" and model.num_classes == 7
+@pytest.mark.parametrize("key", sorted(key for key, value in FLAT.items() if type(value) in (int, float)))
+def test_no_number_may_be_minus_one(key):
+    dataset = key.split(".")[1] if key.startswith("data.synthetic") else "thumos14"
+    dataset = {"data.composition_seed": "shoulder"}.get(key, dataset)
+    assert refused(FLAT | {"data.dataset": dataset, key: -1}).startswith(f"config.{key} is -1; expected ")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("key", sorted(key for key, value in FLAT.items() if type(value) is float))
+def test_no_number_may_be_nan_or_infinite(key, value):
+    assert refused(FLAT | {key: value}).startswith(f"config.{key} is {value}; expected ")
+
+
+@pytest.mark.parametrize(
+    "key, value, expected",
+    [
+        ("detection.nms_tiou", 35, "expected a number from 0 to 1"),
+        ("detection.top_k", 0, "expected at least 1"),
+        ("detection.class_top_k", -1, "expected at least 0"),
+        ("detection.nms", "soft", "expected one of hard, linear, gaussian, none"),
+        ("detection.protocol", "coco", "expected one of thumos14, activitynet"),
+        ("loss.completeness_weight", -1, "expected at least 0"),
+        ("optimizer.learning_rate", -1, "expected a number above 0"),
+        ("optimizer.decay_epochs", [30, 15], r"expected epochs in rising order, such as \(15, 30\)"),
+        ("optimizer.decay_epochs", [0.5], "expected epochs in rising order"),
+        ("model.head_dropout", 1.5, "expected a number from 0 to below 1"),
+        ("model.proposal_net", "gat", "expected one of pgcn, nonlocal, none"),
+        ("model.retrieval", "fast", "expected one of auto, plain, windows, kernel"),
+        ("sampling.foreground_tiou", 70, "expected .* from 0 to 1"),
+        ("sampling.num_background", 0, "expected at least 1"),
+        ("dtype", "float17", "expected one of float32, bfloat16, float64"),
+        ("parallel", "pjit", "expected one of shard_map, pmap"),
+        ("data.dataset", "ucf", "expected one of activitynet13, custom, shoulder, synthetic, thumos14"),
+        ("data.test_videos", 212, "expected one of 213, 211, 210"),
+        *((key, 0, "expected at least 1") for key in ("num_epochs", "log_every", "batch_size", "keep_checkpoints")),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_is_read_or_written(key, value, expected):
+    assert re.search(
+        rf"^config\.{re.escape(key)} is {re.escape(repr(value))}; {expected}", refused(FLAT | {key: value})
+    )
+
+
+def test_values_that_do_not_fit_each_other_are_refused():
+    assert "config.data.validation_fraction" in refused(FLAT | {"refit": True})
+    assert "JAX_ENABLE_X64=1" in refused(FLAT | {"dtype": "float64"})
+    assert "incomplete_tiou" in refused(FLAT | {"sampling.incomplete_tiou": 0.9})
+
+
+def test_a_refused_setting_leaves_no_workdir(tmp_path):
+    with pytest.raises(InputError):
+        train(tmp_path / "run", detection__nms_tiou=35.0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_workdir_from_before_a_key_was_added_is_read_as_it_was_run():
+    old = {key: value for key, value in FLAT.items() if key not in ADDED_KEYS}
+    assert old != FLAT and read_settings(old) == read_settings(FLAT | ADDED_KEYS)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -118,36 +216,19 @@ def test_a_key_that_does_not_exist_cannot_be_set(key, value):
         config.update_from_flattened_dict({key: value})
 
 
-@pytest.mark.parametrize(
-    "key, value, expected",
-    [
-        *((key, 0, "expected at least 1") for key in COUNTS),
-        ("dtype", "float17", "expected one of float32, bfloat16, float64"),
-        ("parallel", "pjit", "expected 'shard_map' or 'pmap'"),
-        ("model.proposal_net", "gat", "expected one of pgcn, nonlocal, none"),
-        ("detection.nms", "soft", "expected one of hard, linear, gaussian, none"),
-        ("detection.class_top_k", -1, "expected at least 0"),
-        ("sampling.num_background", 0, "needs at least 1"),
-    ],
-)
-def test_a_value_that_cannot_be_is_refused_before_anything_is_read_or_written(tmp_path, key, value, expected):
-    config = tiny_config(**{key: value})
-    with pytest.raises(InputError, match=rf"^config\.{key} is {value!r}; .*{expected}[^\n]*$"):
-        train.train(config, str(tmp_path / "run"), None, None)
-    assert not (tmp_path / "run").exists()
-
-
-def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(tmp_path):
-    with pytest.raises(InputError, match=r"^protocol 'coco' is unknown; expected one of thumos14, activitynet$"):
-        train.train(tiny_config(detection__protocol="coco"), str(tmp_path / "run"), None, None)
-    assert not (tmp_path / "run").exists()
+def empty_report():
+    return {"dataset": "", "notes": [], "splits": {}}
 
 
 def test_the_number_of_classes_must_be_the_datasets(monkeypatch, tmp_path):
     builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a", "b", "c"]), report=empty_report)
-    monkeypatch.setattr(inputs, "prepare", lambda name, data_dir, **settings: builder)
-    with pytest.raises(InputError, match=r"^config\.data\.num_classes is 2; dataset shoulder has 3 classes$"):
-        inputs.prepare_dataset(tiny_config(data__dataset="shoulder"), str(tmp_path))
-    three = tiny_config(data__dataset="shoulder", data__num_classes=3)
-    assert inputs.prepare_dataset(three, str(tmp_path)) is builder
+    monkeypatch.setattr(registry, "_built", lambda make_builder, data_dir, settings, beam_runner: builder)
+    two, three = (
+        Inputs(**tiny_settings(data__dataset="shoulder", data__num_classes=count).inputs._asdict()) for count in (2, 3)
+    )
+    with pytest.raises(
+        InputError, match=r"^config\.data\.num_classes is 2; dataset shoulder has 3 classes; set it to 3$"
+    ):
+        two.prepare(str(tmp_path))
+    assert three.prepare(str(tmp_path)) is builder
     assert json.loads((tmp_path / "data_report.json").read_text()) == empty_report()
