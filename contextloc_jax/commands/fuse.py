@@ -21,7 +21,7 @@ from contextloc_jax.commands.evaluated_runs import (
 )
 from contextloc_jax.commands.results import write_results
 from contextloc_jax.core.errors import InputError, excerpt
-from contextloc_jax.core.protocols import Protocol
+from contextloc_jax.core.protocols import ORACLE, Protocol
 from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.evaluation.matching import check_same_ground_truth
 from contextloc_jax.interchange.score_files import load_scores
@@ -53,7 +53,7 @@ def fuse(
     """
     parsed = parse_streams(streams)
     if class_top_k is not None and not class_scores:
-        raise InputError("--class_top_k chooses among --class_scores, which is not given; name a file or 'oracle'")
+        raise InputError(f"--class_top_k chooses among --class_scores, which is not given; name a file or {ORACLE!r}")
     for stream in parsed:
         check_evaluated_folder(stream.workdir, f"--streams: {stream.name}={stream.workdir}")
         if stream.workdir.resolve() == Path(workdir).resolve():

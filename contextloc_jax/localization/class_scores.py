@@ -64,8 +64,8 @@ def find_class_scores(
     scores = oracle_class_scores(ground_truth)
     if missing := set(video_ids) - scores.keys():
         raise InputError(
-            f"{len(missing)} videos have no video-level class scores of the oracle: {some_of(missing)};"
-            " expected annotated videos"
+            f"detection.class_scores is {ORACLE!r}, but {len(missing)} videos are not annotated: {some_of(missing)};"
+            " expected annotated videos, or a file of class scores"
         )
     return scores
 
@@ -75,7 +75,7 @@ def check_class_scores_file(source: str) -> None:
     if source in ("", ORACLE):
         return
     if Path(source).suffix.lower() not in SUFFIXES:
-        raise InputError(f"{source}: video-level class scores are 'oracle' or a file, .json or .npy (never a pickle)")
+        raise InputError(f"{source}: video-level class scores are {ORACLE!r} or a file, .json or .npy (never a pickle)")
     if not Path(source).is_file():
         raise InputError(f"{source}: there is no such file of video-level class scores; check the path")
 
@@ -83,7 +83,7 @@ def check_class_scores_file(source: str) -> None:
 def check_not_oracle(source: str) -> None:
     """InputError for a value of detection.class_scores that needs annotations, where there are none."""
     if source == ORACLE:
-        raise InputError("detection.class_scores is 'oracle', but these videos have no annotations; name a file")
+        raise InputError(f"detection.class_scores is {ORACLE!r}, but these videos have no annotations; name a file")
 
 
 def read_class_scores(

@@ -28,7 +28,7 @@ class DetectionSettings:
     class_scores: see class_scores.py; '' for none. class_top_k: classes kept a video, the best of class_scores (equal
     scores: the earlier class); 0 for all.
 
-    InputError, where they are made: a value outside RANGES, class_scores that are no such file.
+    InputError, where they are made: a value outside RANGES, a file of class scores that does not exist.
     """
 
     protocol: Protocol
@@ -65,7 +65,7 @@ def detect(
     per video and class; then regression of what is left (golden rule: segments change, scores do not).
     Equal scores at the cut: the earlier proposal, then the earlier class, is kept.
 
-    labels: K class names, in the order of the score columns. ground_truth: only class_scores='oracle' looks at it.
+    labels: K class names, in the order of the score columns. ground_truth: only the oracle of class scores looks at it.
     InputError: scores that are not finite, proposals reversed or outside [0, 1], another number of classes, a video
     twice or without class scores, a file of class scores that cannot be read.
     """

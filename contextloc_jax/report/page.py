@@ -252,7 +252,7 @@ def _method(tiou: float) -> str:
     correct, *errors = explanations(tiou).items()
     texts = {
         "Correct": f"{correct[1]} The slider and the chosen classes change no verdict.",
-        **{f"✗ {name}": f"False: the detection takes no instance. {text}" for name, text in errors},
+        **{f"✗ {name}": f"False. {text}" for name, text in errors},
         "Best instance": "The one with the best tIoU in the video, of any class; of equal ones, one of its own class.",
         f"AP@{tiou:g} of a video": "All its detections in one ranking, precision interpolated. It orders videos; mAP, "
         "which ranks each class over all videos, is another number.",

@@ -204,7 +204,7 @@ def verdict_text(comparison: dict, names: Sequence[str], num_videos: int) -> str
     if comparison["conclusion"] == "too few videos to tell":
         text = f"The runs differ by {gap}; so few videos ({num_videos}) cannot tell that from chance."
     elif comparison["conclusion"] == "no difference shown":
-        text = f"The runs differ by {gap}, no more than chance may bring about ({sure}); call neither better."
+        text = f"The runs differ by {gap}, no more than chance explains ({sure}); call neither better."
     else:
         better, worse = (names[1], names[0]) if whole["difference"] > 0 else (names[0], names[1])
         text = f"{better} is better than {worse} by {gap}, more than chance explains ({sure})."

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.evaluation.average_precision import average_precision, class_precision, evaluate
 from tests.helpers.plain_metrics import plain_average_precision
-from tests.helpers.random_detections import detections_of, found, ground_truth_of, repeatable, shuffled, truths
+from tests.helpers.random_detections import (
+    ACTIVITYNET,
+    detections_of,
+    found,
+    ground_truth_of,
+    repeatable,
+    shuffled,
+    truths,
+)
 
 
 @repeatable
@@ -113,6 +121,8 @@ def test_normalized_ap_equals_ap_at_the_usual_size():
     assert more[0] > class_precision(label, correct, sizes)[0]
 
 
-def test_unknown_protocol():
-    with pytest.raises(InputError, match="thumos14, activitynet"):
-        evaluate(detections_of([((0, 0, (0, 1)), 1)]), ground_truth_of([(0, 0, (0, 1))]), "coco")
+def test_a_protocol_or_its_name():
+    problem = detections_of([((0, 0, (0, 1)), 1)]), ground_truth_of([(0, 0, (0, 1))])
+    assert evaluate(*problem, ACTIVITYNET) == evaluate(*problem, "activitynet") != evaluate(*problem, "thumos14")
+    with pytest.raises(InputError, match="protocol 'coco' is unknown; expected one of thumos14, activitynet"):
+        evaluate(*problem, "coco")

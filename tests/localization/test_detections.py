@@ -9,7 +9,7 @@ import pytest
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import VideoScores, check_scores
 from contextloc_jax.localization import decode
-from contextloc_jax.localization.decode import DetectionSettings, score_classes
+from contextloc_jax.localization.decode import DetectionSettings, proposals_of, score_classes
 from contextloc_jax.localization.fusion import fuse
 from tests.helpers.random_detections import THUMOS14, ground_truth_of
 
@@ -124,7 +124,7 @@ def test_a_dropped_class_takes_no_place_of_the_top_k(class_scores):
 def test_the_oracle_keeps_the_annotated_classes_of_annotated_videos():
     truth = ground_truth_of([(2, 1, (0, 1))])._replace(labels=LABELS)  # v1 shows the second class
     assert set(detect([video()], LABELS, truth, class_scores="oracle").label) == {1}
-    with pytest.raises(InputError, match="1 videos have no video-level class scores of the oracle: 'other'"):
+    with pytest.raises(InputError, match="is 'oracle', but 1 videos are not annotated: 'other'"):
         detect([video("other")], LABELS, truth, class_scores="oracle")
     with pytest.raises(InputError, match="these videos have no annotations"):
         detect([video()], LABELS, class_scores="oracle")
@@ -233,3 +233,11 @@ def test_other_refusals(class_scores):
 def test_zero_length_proposals_are_legal():
     check_scores([video(proposals=[(0.5, 0.5), (0, 1)])], 2)
     assert [50, 50] in detect([video(proposals=[(0.5, 0.5), (0, 1)])], LABELS).segments.tolist()
+
+
+def test_proposals_of_scores_are_in_seconds():
+    scores = [video("v1", seed=1), video("v2", proposals=[], seed=2)]
+    proposals = proposals_of(scores)
+    np.testing.assert_allclose(proposals.segments, [[10, 50], [60, 90]])
+    assert proposals.video_ids == ["v1", "v2"] and proposals.labels == ["proposal"]
+    assert np.all(proposals.scores > 0)

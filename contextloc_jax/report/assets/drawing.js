@@ -6,7 +6,7 @@ const HUES = 7; // classes beyond the seventh repeat the hues under a texture
 DATA.videos = DATA.videos.map(unpackVideo);
 const byId = (id) => document.getElementById(id);
 
-/** Rows of numbers as report.py packs them -> objects; `axis` is how many seconds the timeline spans. */
+/** Rows of numbers as timelines.py packs them -> objects; `axis` is how many seconds the timeline spans. */
 function unpackVideo({ name, duration, ap, truth, detections }, place) {
   const video = { name, duration, ap, place, truth: null };
   if (truth) video.truth = truth.map(([start, end, label], index) => ({ start, end, label, index }));
