@@ -38,7 +38,8 @@ def missing_links(page: Path) -> list[str]:
 def missing_files(page: Path) -> list[str]:
     """Paths in the text that exist neither from the root nor from the package, as docs/paper_to_code.md names them."""
     places = (ROOT, ROOT / "contextloc_jax", page.parent)
-    return [name for name in FILE.findall(page.read_text()) if not any((place / name).exists() for place in places)]
+    text = re.sub(r"^```diff\n.*?^```$", "", page.read_text(), flags=re.M | re.S)  # a change may add a file
+    return [name for name in FILE.findall(text) if not any((place / name).exists() for place in places)]
 
 
 def unknown_keys(page: Path) -> list[str]:

@@ -61,6 +61,10 @@ class FeatureFiles:
         """[T, D] as `features.read_features` gives them, NaN and infinite values included."""
         return read_features(self.path, video_id, width, check_finite=False)
 
+    def num_snippets(self, video_id: str) -> int | None:
+        """Of a video; None where there are no features of it."""
+        return len(self.read(video_id)) if self.has(video_id) else None
+
     def stamps(self) -> list:
         """Name, size and time of change of every file: they tell other contents without reading gigabytes."""
         path = Path(self.path)

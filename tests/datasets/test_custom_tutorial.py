@@ -43,8 +43,9 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
     assert metrics["mAP"]["0.5"] > 0.5  # by chance 0.03
 
     run(predict, tmp_path)
-    results = json.loads((workdir / "detections.json").read_text())["results"]
+    predictions = workdir / "predictions"
+    results = json.loads((predictions / "detections.json").read_text())["results"]
     assert sorted(results) == [f"test_{i:02d}" for i in range(6)]
     assert {found["label"] for video in results.values() for found in video} == {"jump", "sit", "wave"}
-    assert len((workdir / "detections.csv").read_text().splitlines()) == 1 + sum(map(len, results.values()))
-    assert "<html" in (workdir / "report.html").read_text()
+    assert len((predictions / "detections.csv").read_text().splitlines()) == 1 + sum(map(len, results.values()))
+    assert "<html" in (predictions / "report.html").read_text()
