@@ -48,7 +48,7 @@ def read(tmp_path_factory):
     config = Recorded(tiny_config(num_epochs=1, data__dataset="shoulder"), keys)
     builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=CLASSES), report=empty_report)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inputs, "prepare", lambda name, data_dir, **settings: builder)
+        patch.setattr(inputs, "prepare", lambda name, data_dir, data, **settings: builder)
         patch.setattr(inputs, "open_split", lambda builder, split, cache_bytes: tiny_source(split, 6))
         train.train(config, str(tmp_path_factory.mktemp("recorded")), inputs, SilentWriter)
     return keys
@@ -145,7 +145,7 @@ def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(tmp_p
 
 def test_the_number_of_classes_must_be_the_datasets(monkeypatch, tmp_path):
     builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a", "b", "c"]), report=empty_report)
-    monkeypatch.setattr(inputs, "prepare", lambda name, data_dir, **settings: builder)
+    monkeypatch.setattr(inputs, "prepare", lambda name, data_dir, data, **settings: builder)
     with pytest.raises(InputError, match=r"^config\.data\.num_classes is 2; dataset shoulder has 3 classes$"):
         inputs.prepare_dataset(tiny_config(data__dataset="shoulder"), str(tmp_path))
     three = tiny_config(data__dataset="shoulder", data__num_classes=3)
