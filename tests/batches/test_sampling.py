@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.keyed_draws import KeyedDraws, video_key
+from contextloc_jax.core.keyed_draws import KeyedDraws, keyed_permutation, video_key
 from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, INCOMPLETE
 from input_pipeline.batches.sampling import draw_sample, training_pool
 from tests.helpers.labeled_record import labeled_record
@@ -133,3 +133,11 @@ def test_an_overlapping_proposal_without_class_is_named():
     record = dataclasses.replace(RECORD, proposal_labels=np.zeros(7, np.int64))
     with pytest.raises(InputError, match=r"video small: segment 100-190 .* class 0"):
         training_pool(record, RULES, STATS)
+
+
+def test_epoch_order_is_a_keyed_permutation():
+    order = keyed_permutation(1000, 1, 2)
+    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    np.testing.assert_array_equal(order, keyed_permutation(1000, 1, 2))
+    assert (order != keyed_permutation(1000, 2, 1)).any()
+    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1

@@ -1,4 +1,4 @@
-"""Datasets of users' own files: what every format becomes, what is left out and counted, and what is refused."""
+"""Datasets of users' own files: what every format becomes, and what is left out and counted."""
 
 import dataclasses
 import importlib.util
@@ -14,13 +14,11 @@ from contextloc_jax.core.errors import InputError
 from input_pipeline import inputs
 from input_pipeline.datasets import prepare
 from input_pipeline.datasets.from_files import StoredFeatures
-from input_pipeline.datasets.thumos14 import CLASS_NAMES, EXCLUDED
-from input_pipeline.datasets.video_source import VideoSource, open_split
-from input_pipeline.formats.annotations import VideoAnnotation, write_annotations
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
-from tests.helpers.custom_files import SPLITS, annotation, custom_config, write_dataset
-from tests.helpers.published import CACHE_BYTES, FPS, data_settings
+from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
+from tests.helpers.published import FPS, data_settings
 from tests.helpers.tiny_runs import CLASSES, WIDTH, tiny_video
+from tests.helpers.video_records import opened
 
 TIMES = {"fps": 25.0}  # of the tiny videos
 
@@ -28,10 +26,6 @@ TIMES = {"fps": 25.0}  # of the tiny videos
 def built(folder: Path, keys: dict, need_ground_truth=True, **settings):
     data = data_settings(**TIMES | keys | settings)
     return prepare("custom", folder / "tfds", data, need_ground_truth=need_ground_truth)
-
-
-def opened(builder, split: str) -> VideoSource:
-    return open_split(builder, split, cache_bytes=CACHE_BYTES)
 
 
 def split_report(builder, split="test") -> dict:
@@ -167,89 +161,6 @@ def test_most_lengths_wrong_is_a_setting_wrong(tmp_path, capsys):
     assert "times as many snippets as its duration and config.data.fps" in capsys.readouterr().out
 
 
-def edited_list(number: int, text: bytes):
-    """Replaces a line of the test list."""
-
-    def edit(keys):
-        path = Path(keys["test_proposals"])
-        lines = path.read_bytes().split(b"\n")
-        lines[number - 1] = text
-        path.write_bytes(b"\n".join(lines))
-
-    return edit
-
-
-def saved(name: str, array) -> object:
-    return lambda keys: np.save(Path(keys["test_features"]) / name, array)
-
-
-def content(name: str, data: bytes) -> object:
-    return lambda keys: (Path(keys["test_features"]) / name).write_bytes(data)
-
-
-def without_proposals(keys):
-    records = read_proposal_list(keys["test_proposals"], FPS)
-    none = {
-        field.name: getattr(records[0], field.name)[:0]
-        for field in dataclasses.fields(records[0])
-        if field.name.startswith("proposal") and getattr(records[0], field.name) is not None
-    }
-    write_proposal_list(keys["test_proposals"], [dataclasses.replace(record, **none) for record in records])
-
-
-def truncated_list(keys):
-    path = Path(keys["test_proposals"])
-    path.write_bytes(b"\n".join(path.read_bytes().split(b"\n")[:30]))
-
-
-BAD = {  # what is wrong: (how it is made, parts of the one line that says so)
-    "truncated list": (truncated_list, ("test.txt:", "truncated")),
-    "truncated within a line": (edited_list(9, b"2 0.8"), ("test.txt:9", "expected 5 finite numbers")),
-    "line missing": (edited_list(2, b""), ("test.txt:",)),
-    "negative frame": (edited_list(6, b"1 -5 90"), ("test.txt:6", "negative")),
-    "NaN time": (edited_list(6, b"1 nan 90"), ("test.txt:6", "finite")),
-    "unknown label": (edited_list(6, b"9 5 90"), ("test.txt:6", "label", "2 (num_classes)")),
-    "duplicate video": (lambda keys: Path(keys["test_proposals"]).write_text(
-        2 * Path(keys["test_proposals"]).read_text()), ("test.txt:", "listed at line 2")),
-    "not UTF-8": (edited_list(2, b"caf\xe9"), ("test.txt:2", "UTF-8")),
-    "empty list": (lambda keys: Path(keys["test_proposals"]).write_bytes(b""), ("test.txt", "empty")),
-    "wrong rank": (saved("test_0.npy", np.ones(7)), ("test_0.npy", "shape (7,)")),
-    "wrong width": (saved("test_1.npy", np.ones((40, WIDTH + 1))), ("test_1.npy", f"[snippets, {WIDTH}]")),
-    "no snippet": (saved("test_1.npy", np.ones((0, WIDTH))), ("test_1.npy", "shape (0, 8)")),
-    "empty feature file": (content("test_1.npy", b""), ("test_1.npy", "empty")),
-    "damaged feature file": (content("test_1.npy", b"\x93NUMPY\x01\x00garbage"), ("test_1.npy", "cannot be read")),
-    "pickle that runs code": (content("test_1.npy", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00exit\x85R."),
-                              ("test_1.npy", "os.system")),
-    "all features NaN": (lambda keys: [saved(f"test_{i}.npy", np.full((40, WIDTH), np.nan))(keys) for i in (0, 1)],
-                         ("test_features", "NaN")),
-    "0 proposals": (without_proposals, ("test.txt", "not one proposal")),
-    "no features": (lambda keys: shutil.rmtree(keys["test_features"]), ("test_features", "no such folder")),
-    "other names": (lambda keys: [path.rename(path.with_name("x" + path.name)) for path in
-                                  list(Path(keys["test_features"]).iterdir())],
-                    ("test_features", "none of the 2 videos")),
-    "path not set": (lambda keys: keys.pop("train_features"), ("config.data.train_features is not set",)),
-    "too few classes": (lambda keys: keys.update(num_classes=1), ("(num_classes)",)),
-    "no classes": (lambda keys: keys.update(num_classes=0), ("config.data.num_classes is 0",)),
-    "frame rate 0": (lambda keys: keys.update(fps=0.0), ("config.data.fps is 0",)),
-    "unknown dtype": (lambda keys: keys.update(feature_dtype="float8"), ("config.data.feature_dtype",)),
-    "too large for float16": (lambda keys: (saved("test_1.npy", np.full((40, WIDTH), 1e5))(keys),
-                                            keys.update(feature_dtype="float16")), ("float16", "float32")),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", BAD)
-def test_whatever_is_wrong_is_one_line_and_nothing_is_written(tmp_path, fault):
-    break_it, parts = BAD[fault]
-    keys = write_dataset(tmp_path / "files")
-    break_it(keys)
-    with pytest.raises(InputError) as raised:
-        inputs.prepare_dataset(custom_config(keys), str(tmp_path / "run"))
-    message = str(raised.value)
-    assert "\n" not in message and all(part in message for part in parts), message
-    left = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
-    assert not left
-
-
 def test_a_video_of_one_snippet_goes_through(tmp_path):
     keys = write_dataset(tmp_path)
     np.save(Path(keys["test_features"]) / "test_0.npy", np.ones((1, WIDTH)))
@@ -294,51 +205,3 @@ def test_a_beam_runner_without_beam_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "apache_beam" else find(name))
     with pytest.raises(InputError, match=r"^config\.data\.beam_runner is 'DirectRunner'[^\n]*requirements-beam\.txt$"):
         prepare("custom", tmp_path, data_settings(), beam_runner="DirectRunner")
-
-
-@pytest.mark.parametrize("test_videos", [210, 211, 213])
-def test_presets_of_thumos14(tmp_path, test_videos):
-    ids = [*sorted(EXCLUDED[210]), "video_test_0000004"]
-    keys = thumos_like(tmp_path, ids)
-    builder = prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys, test_videos=test_videos))
-    kept = [record.video_id for record in opened(builder, "test").records]
-    assert len(kept) == 4 - (213 - test_videos) and kept == sorted(set(ids) - EXCLUDED[test_videos])
-    report = split_report(builder)
-    assert report["left_out"] == sorted(EXCLUDED[test_videos]) and not report["missing_proposals"]
-    assert list(report["instances"]) == list(CLASS_NAMES)
-
-
-def test_a_preset_that_thumos14_does_not_have(tmp_path):
-    keys = thumos_like(tmp_path, ["video_test_0000004"])
-    with pytest.raises(InputError, match=r"^config\.data\.test_videos is 212; expected one of 213, 211, 210$"):
-        prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys, test_videos=212))
-
-
-def thumos_like(folder: Path, test_ids: list[str]) -> dict:
-    keys = {}
-    for split, ids in (("train", ["video_validation_0000051"]), ("test", test_ids)):
-        records = []
-        (folder / split).mkdir()
-        for video_id in ids:
-            record, features = tiny_video(video_id)
-            records.append(record)
-            np.save(folder / split / f"{video_id}.npy", features)
-        write_proposal_list(folder / f"{split}.txt", records)
-        keys |= {f"{split}_features": str(folder / split), f"{split}_proposals": str(folder / f"{split}.txt")}
-    return keys
-
-
-def test_annotated_labels_that_the_dataset_does_not_have(tmp_path):
-    keys = thumos_like(tmp_path, ["video_test_0000004"])
-    record, _ = tiny_video("video_test_0000004")
-    keys["annotations"] = str(tmp_path / "annotations.json")
-    keys["test_proposals"] = str(tmp_path / "test.csv")
-    seconds = record.proposals[0] / record.fps
-    Path(keys["test_proposals"]).write_text(f"video_id,start,end\n{record.video_id},{seconds[0]},{seconds[1]}\n")
-    write_annotations(keys["annotations"], [annotation(record, "test")])
-    with pytest.raises(InputError, match=r"^[^\n]*annotated label '(lift|turn)' is none of the 20 classes[^\n]*$"):
-        prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys))
-    named = VideoAnnotation(record.video_id, ("Diving",), np.array([[1.0, 5.0]]), "test", record.duration_seconds)
-    write_annotations(keys["annotations"], [named])
-    builder = prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys))
-    assert opened(builder, "test").records[0].gt_labels.tolist() == [CLASS_NAMES.index("Diving") + 1]

@@ -25,10 +25,9 @@ from input_pipeline.datasets.builder import (
     inputs_key,
 )
 from input_pipeline.datasets.shoulder_sessions import Composition
-from input_pipeline.datasets.video_source import VideoSource, open_split
 from input_pipeline.videos.labels import label_proposals
-from tests.helpers.published import CACHE_BYTES, data_settings
-from tests.helpers.video_records import make_features, make_record
+from tests.helpers.published import data_settings
+from tests.helpers.video_records import make_features, make_record, opened
 
 
 class Tiny(VideoDatasetBuilder):
@@ -58,10 +57,6 @@ def prepare_shoulder(data_dir, width: int = 16, **changes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shoulder_module, "FEATURE_WIDTH", width)
         return prepare("shoulder", data_dir, data_settings(**changes))
-
-
-def opened(builder, split: str) -> VideoSource:
-    return open_split(builder, split, cache_bytes=CACHE_BYTES)
 
 
 def assert_records_equal(got, expected):

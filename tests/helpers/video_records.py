@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from input_pipeline.datasets.video_source import VideoSource, source_from_arrays
+from input_pipeline.datasets.video_source import VideoSource, open_split, source_from_arrays
 from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
+from tests.helpers.published import CACHE_BYTES
 
 
 def make_record(video_id: str, num_frames: int = 800, num_proposals: int = 60, num_instances: int = 3, **fields):
@@ -35,3 +36,8 @@ def make_source(snippets=(90, 40, 70), num_proposals=(60, 30, 45), **fields) -> 
         for i, (t, n) in enumerate(zip(snippets, num_proposals, strict=True))
     ]
     return source_from_arrays(records, [make_features(t) for t in snippets], ["a", "b", "c"])
+
+
+def opened(builder, split: str) -> VideoSource:
+    """The videos of a prepared split, kept in memory."""
+    return open_split(builder, split, cache_bytes=CACHE_BYTES)

@@ -1,49 +1,24 @@
-"""Training and evaluation batches against the draws they stand for, and their independence of process and start."""
-
-import dataclasses
+"""Training batches against the draws they stand for, and their independence of process and start."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.keyed_draws import KeyedDraws, keyed_permutation, keyed_uint32, video_key
 from contextloc_jax.core.structs import count_centers
-from contextloc_jax.localization.alignment import segment_snippets, test_ticks
-from contextloc_jax.localization.neighbors import neighbor_candidates
+from contextloc_jax.localization.alignment import segment_snippets
 from input_pipeline.batches import training_batches as module
-from input_pipeline.batches.evaluation_batches import EvaluationBatches
 from input_pipeline.batches.sampling import draw_sample, training_pool
-from input_pipeline.batches.shapes import power_of_two, usual_length, usual_nodes
 from input_pipeline.batches.targets import regression_stats
-from input_pipeline.batches.training_batches import TrainingBatches
 from input_pipeline.datasets.video_source import source_from_arrays
-from tests.helpers.published import ALIGN, CENTERS, LENGTH, RULES, STRIDE
+from tests.helpers.published import CENTERS, LENGTH, RULES, STRIDE
+from tests.helpers.training_batches import assert_batches_equal, training_batches
 from tests.helpers.video_records import make_features, make_record, make_source
 
 
 @pytest.fixture(scope="module")
 def source():
     return make_source()
-
-
-def training_batches(source, **settings) -> TrainingBatches:
-    defaults = {
-        "batch_size": 4, "seed": 3, "visits_per_epoch": 5, "rules": RULES, "align": ALIGN, "centers": CENTERS
-    }  # fmt: skip
-    stats = regression_stats(source.records, RULES)
-    return TrainingBatches(source, regression_stats=stats, **(defaults | settings))
-
-
-def assert_batches_equal(left, right):
-    np.testing.assert_array_equal(left[0], right[0])
-    for name, a, b in zip(left[1]._fields, left[1], right[1], strict=True):
-        if name == "targets" and a is not None:
-            for one, other in zip(a, b, strict=True):
-                np.testing.assert_array_equal(one, other, strict=True)
-        elif name != "targets":
-            np.testing.assert_array_equal(a, b, err_msg=name, strict=True)
 
 
 def rows_of(batch, rows):
@@ -57,12 +32,6 @@ def expand_trees(batch, row):
     first, second = batch.first_hop[row], batch.second_hop[row]
     rows = first[second]  # [C, 5, 5]
     return np.concatenate([rows[:, 0, :1], rows[:, 0, 1:], rows[:, 1:, 1:].reshape(len(rows), -1)], axis=1), rows
-
-
-@pytest.mark.parametrize(("number", "expected"), [(0, 1), (1, 1), (2, 2), (3, 4), (1024, 1024), (1025, 2048)])
-def test_power_of_two(number, expected):
-    assert power_of_two(number) == expected
-    assert power_of_two(number, 64) == max(64, expected)
 
 
 def test_shapes_and_dtypes_of_a_training_batch(source):
@@ -195,23 +164,6 @@ def test_a_batch_that_needs_more_nodes_than_the_sample_showed_gets_room_for_all(
     assert rooms == {False: 32, True: 168}
 
 
-@pytest.mark.parametrize(("sampled", "room"), [([5, 27], 32), ([28], 64), ([82, 37], 96), ([111], 128), ([112], 168)])
-def test_usual_nodes(sampled, room):
-    assert usual_nodes(np.array(sampled), 168) == room
-
-
-@given(
-    lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=60).map(np.array),
-    batch_size=st.integers(1, 40),
-    seed=st.integers(0, 9),
-)
-def test_usual_length_holds_half_of_all_batches(lengths, batch_size, seed):
-    usual = usual_length(lengths, batch_size)
-    longest = np.random.default_rng(seed).choice(lengths, (2000, batch_size)).max(axis=1)
-    assert (longest <= usual).mean() > 0.45
-    assert usual == 1 or (longest <= usual // 2).mean() < 0.55
-
-
 def test_one_long_video_makes_only_its_own_batches_long():
     source = make_source((60,) * 39 + (700,), (12,) * 40)
     parts = [training_batches(source, process_index=p, process_count=2) for p in (0, 1)]
@@ -254,121 +206,7 @@ def test_wrong_batch_sizes_are_one_line(source):
         training_batches(source, process_count=3)
 
 
-def test_evaluation_visits_every_video_once_with_all_its_proposals(source):
-    batches = EvaluationBatches(source, seed=0, align=ALIGN)
-    seen = []
-    for number in range(len(batches)):
-        (video,), batch = batches.batch(number)
-        seen.append(video)
-        record, snippets = source.records[video], source.num_snippets[video]
-        count = len(record.proposals)
-        assert batch.features.shape[1] == power_of_two(snippets, 64)
-        assert batch.segments.shape[1] == batch.first_hop.shape[1] == power_of_two(count, 64)
-        assert batch.targets is None
-        np.testing.assert_array_equal(batch.features[0, :snippets], source.features(video))
-        ticks = test_ticks(record.proposals, record.num_frames)
-        np.testing.assert_array_equal(batch.segments[0, :count], segment_snippets(ticks, snippets, STRIDE, LENGTH))
-        for mask in (batch.center_mask[0], batch.node_count[0]):
-            np.testing.assert_array_equal(mask, np.arange(len(mask)) < count)
-        np.testing.assert_array_equal(batch.first_hop, batch.second_hop)
-        np.testing.assert_array_equal(batch.first_hop[0, :count, 0], np.arange(count))
-        candidates = neighbor_candidates(record.proposals)
-        for node in range(count):
-            assert not set(batch.first_hop[0, node, 1:]) - set(candidates[node])
-        assert (batch.first_hop[0, :count, 1:] != np.arange(count)[:, None]).any()
-    assert sorted(seen) == [0, 1, 2]
-
-
-def test_evaluation_neighbors_depend_on_seed_and_video_alone(source):
-    def neighbors(source, video, seed=0, **settings):
-        batches = EvaluationBatches(source, seed=seed, align=ALIGN, **settings)
-        for number in range(len(batches)):
-            indices, batch = batches.batch(number)
-            if video in indices:
-                return batch.first_hop[list(indices).index(video)]
-        return None
-
-    first = neighbors(source, 2)
-    np.testing.assert_array_equal(first, neighbors(source.select([2]), 0))
-    np.testing.assert_array_equal(first, neighbors(source, 2, videos_per_batch=2))
-    assert (first != neighbors(source, 2, seed=1)).any()
-
-
-def test_evaluation_of_a_video_without_proposals_or_ground_truth():
-    records = [make_record("none", num_proposals=0, num_instances=0), make_record("b", num_instances=0)]
-    source = source_from_arrays(records, [make_features(1), make_features(100)], ["a"])
-    batches = EvaluationBatches(source, seed=0, align=ALIGN)
-    by_video = {int(i[0]): b for i, b in (batches.batch(n) for n in range(len(batches)))}
-    assert not by_video[0].center_mask.any() and not by_video[0].node_count.any()
-    assert by_video[0].features.shape == (1, 64, 4) and by_video[0].num_snippets[0] == 1
-    assert by_video[1].center_mask.sum() == 60
-
-
-@pytest.mark.parametrize(("videos_per_batch", "process_count"), [(1, 1), (1, 2), (2, 2), (1, 3), (4, 1)])
-def test_evaluation_shares_every_video_out_to_processes_in_equal_shapes(videos_per_batch, process_count):
-    source = make_source((90, 40, 70, 50, 100), (60, 30, 45, 20, 64))
-    parts = [
-        EvaluationBatches(
-            source, seed=0, align=ALIGN, videos_per_batch=videos_per_batch, process_index=p, process_count=process_count
-        )
-        for p in range(process_count)
-    ]
-    assert len({len(part) for part in parts}) == 1
-    seen = []
-    for number in range(len(parts[0])):
-        together = [part.batch(number) for part in parts]
-        assert len({tuple(a.shape for a in batch[:-1]) for _, batch in together}) == 1
-        for indices, batch in together:
-            assert len(indices) == videos_per_batch
-            seen += [i for i in indices.tolist() if i >= 0]
-            for row in np.flatnonzero(indices < 0):
-                assert not batch.center_mask[row].any() and not batch.node_count[row].any()
-                assert batch.num_snippets[row] == 1
-    assert sorted(seen) == [0, 1, 2, 3, 4]
-
-
-def test_more_processes_make_fewer_batches():
-    source = make_source((50,) * 6, (30,) * 6)  # one bucket
-    lengths = [len(EvaluationBatches(source, seed=0, align=ALIGN, process_count=count)) for count in (1, 2, 3, 4)]
-    assert lengths == [6, 3, 2, 2]
-    assert len(EvaluationBatches(source, seed=0, align=ALIGN, videos_per_batch=2, process_count=2)) == 2
-
-
-def test_align_is_used_for_training_and_evaluation(source):
-    calls = []
-
-    def align(ticks, num_frames, num_snippets):
-        calls.append((num_frames, num_snippets))
-        return np.full((len(ticks), 3, 2), 7, np.int32)
-
-    _, batch = training_batches(source, align=align).batch(0)
-    np.testing.assert_array_equal(batch.segments[batch.node_count > 0], 7)
-    _, batch = EvaluationBatches(source, seed=0, align=align).batch(0)
-    np.testing.assert_array_equal(batch.segments[batch.node_count > 0], 7)
-    assert set(calls) <= {(776, 90), (376, 40), (616, 70)}
-
-
 def test_lengths_that_vary_make_one_shape():
     """A batch of short videos alone is padded as the others are."""
     source = make_source((30, 40, 90, 100, 110, 120) * 3, (12,) * 18)
     assert {training_batches(source).batch(step)[1].features.shape for step in range(20)} == {(4, 128, 4)}
-
-
-def test_epoch_order_is_a_keyed_permutation():
-    order = keyed_permutation(1000, 1, 2)
-    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
-    np.testing.assert_array_equal(order, keyed_permutation(1000, 1, 2))
-    assert (order != keyed_permutation(1000, 2, 1)).any()
-    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
-
-
-def test_duplicated_proposals_do_not_break_a_batch(source):
-    record = source.records[0]
-    repeated = dataclasses.replace(
-        record, **{f: np.repeat(getattr(record, f), 2, axis=0) for f in (
-            "proposals", "proposal_labels", "proposal_tiou", "proposal_overlap_self", "proposal_coverage")},
-    )  # fmt: skip
-    doubled = source_from_arrays([repeated], [source.features(0)], ["a", "b", "c"])
-    _, batch = training_batches(doubled).batch(0)
-    np.testing.assert_array_equal(batch.node_count.sum(axis=1), 168)
-    assert EvaluationBatches(doubled, seed=0, align=ALIGN).batch(0)[1].center_mask.sum() == 120

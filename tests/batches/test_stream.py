@@ -11,8 +11,8 @@ from input_pipeline.batches.evaluation_batches import EvaluationBatches
 from input_pipeline.batches.stream import BatchStream, evaluation_batches, steps_per_epoch, train_batches
 from input_pipeline.batches.targets import regression_stats
 from input_pipeline.batches.training_batches import TrainingBatches
-from tests.batches.test_batching import assert_batches_equal
 from tests.helpers.published import ALIGN, CENTERS, RULES
+from tests.helpers.training_batches import assert_batches_equal
 from tests.helpers.video_records import make_source
 
 
