@@ -17,22 +17,24 @@ class Range(NamedTuple):
 
 def at_least(least: float, unit: str = "") -> Range:
     """A finite number from `least` on; unit: what it counts, for the message."""
-    return Range(f"at least {least:g} {unit}".strip(), lambda value: least <= value < float("inf"))
+    return Range(f"at least {_shown(least)} {unit}".strip(), lambda value: least <= value < float("inf"))
 
 
 def above(limit: float, unit: str = "") -> Range:
     """A finite number above `limit`; unit: what it is, such as 'frames a second'."""
-    return Range(f"{unit or A_NUMBER} above {limit:g}", lambda value: limit < value < float("inf"))
+    return Range(f"{unit or A_NUMBER} above {_shown(limit)}", lambda value: limit < value < float("inf"))
 
 
 def between(least: float, most: float, unit: str = "") -> Range:
     """A number from `least` to `most`, both included."""
-    return Range(f"{unit or A_NUMBER} from {least:g} to {most:g}", lambda value: least <= value <= most)
+    return Range(f"{unit or A_NUMBER} from {_shown(least)} to {_shown(most)}", lambda value: least <= value <= most)
 
 
 def below(least: float, limit: float, unit: str = "") -> Range:
     """A number from `least`, included, to `limit`, not included."""
-    return Range(f"{unit or A_NUMBER} from {least:g} to below {limit:g}", lambda value: least <= value < limit)
+    return Range(
+        f"{unit or A_NUMBER} from {_shown(least)} to below {_shown(limit)}", lambda value: least <= value < limit
+    )
 
 
 def one_of(*values: str | int) -> Range:
@@ -55,3 +57,7 @@ def check_ranges(prefix: str, values: Mapping[str, object], ranges: Mapping[str,
     for key, value in values.items():
         if key in ranges:
             check_range(f"{prefix}{key}", value, ranges[key])
+
+
+def _shown(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
