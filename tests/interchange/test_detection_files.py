@@ -13,7 +13,7 @@ from contextloc_jax.evaluation.average_precision import evaluate
 from contextloc_jax.interchange.detection_files import read_detections, write_activitynet, write_csv
 from contextloc_jax.interchange.score_files import load_ground_truth, load_scores, save_scores
 from tests.helpers.random_detections import detections_of, found, ground_truth_of, repeatable, truths
-from tests.localization.test_detections import video
+from tests.localization.test_decode import video
 
 WRITERS = {"json": write_activitynet, "csv": write_csv}
 within_folder = settings(repeatable, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
