@@ -138,24 +138,6 @@ def test_standardizer_survives_a_constant_column():
     assert np.isfinite(Standardizer.fit([rows], 8, 0)(rows, "float32")).all()
 
 
-def test_sliding_windows_grow_by_1_4_and_overlap_by_three_quarters():
-    windows = sliding_windows(60 * FPS, FPS, **WINDOWS)
-    lengths = windows[:, 1] - windows[:, 0]
-    for expected in (150, 210, 294, 411.6, 576.24, 806.7, 1129.4):
-        starts = windows[np.abs(lengths - expected) <= 1, 0]
-        np.testing.assert_allclose(starts, np.arange(len(starts)) * expected / 4, atol=1)
-        assert starts[-1] + 1.25 * expected > 60 * FPS - 2  # no further window would fit
-    assert len(windows) == sum(int((3000 - n) / (n / 4)) + 1 for n in 150 * 1.4 ** np.arange(7))
-    assert windows.min() == 0 and windows.max() <= 60 * FPS
-    assert windows.dtype == np.int64
-
-
-def test_sliding_windows_stay_inside_a_short_video():
-    windows = sliding_windows(5 * FPS, FPS, **WINDOWS)
-    assert set(windows[:, 1] - windows[:, 0]) == {150, 210}
-    assert sliding_windows(100, FPS, **WINDOWS).shape == (0, 2)
-
-
 def test_sliding_windows_recall_nearly_every_action(sessions):
     pairs = [(s.gt_segments, sliding_windows(len(s.signal), FPS, **WINDOWS)) for s in sessions]
     at_half, at_seven, _ = proposal_recall(pairs)
