@@ -1,3 +1,5 @@
+"""Arrays to devices and back, and steps and scoring on them, for every kind of Parallel."""
+
 import os
 import subprocess
 import sys

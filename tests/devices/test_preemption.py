@@ -1,3 +1,5 @@
+"""SIGTERM: at once, or when what must be saved is saved."""
+
 import subprocess
 import sys
 

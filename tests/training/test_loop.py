@@ -1,3 +1,5 @@
+"""The loop on a step that adds up its batches: what it takes, logs, saves, and how it stops."""
+
 import contextlib
 import functools
 from typing import NamedTuple

@@ -1,3 +1,5 @@
+"""Checkpoints: bit by bit what was saved, the best and the newest kept, and damage noticed in any file."""
+
 import gc
 import shutil
 

@@ -1,3 +1,5 @@
+"""A workdir's configuration: flat, compared key by key, and kept by a run that has begun."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""One run trains in a workdir, and a second is told of it."""
+
 import os
 import signal
 import subprocess
