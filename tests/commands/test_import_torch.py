@@ -1,4 +1,4 @@
-"""import_torch and export_torch through Orbax; reading and writing of torch's own files: test_torch_files.py."""
+"""import_torch and export_torch through Orbax; torch's own files: interchange/test_torch_checkpoint_files.py."""
 
 import numpy as np
 import pytest

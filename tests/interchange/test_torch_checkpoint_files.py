@@ -7,7 +7,7 @@ import pytest
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.interchange.torch_checkpoint import read_torch_checkpoint, to_variables, write_torch_checkpoint
-from tests.interchange.test_torch_checkpoint import (
+from tests.helpers.torch_state_dicts import (
     REGRESSION_STATS,
     H,
     assert_equal,
