@@ -19,11 +19,11 @@ from contextloc_jax.interchange.detection_files import read_detections
 from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
 from input_pipeline.inputs import Inputs
-from tests.formats.test_torch_tensors import legacy, tensor_pickle
 from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
 from tests.helpers.published import FPS
 from tests.helpers.thumos_files import write_thumos
 from tests.helpers.tiny_runs import SilentWriter
+from tests.helpers.torch_bytes import legacy, tensor_pickle
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 

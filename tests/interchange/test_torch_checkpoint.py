@@ -1,4 +1,7 @@
-"""Torch checkpoints on small models: names, ablations, every complaint. Needs no torch (see test_torch_checkpoint_files.py)."""
+"""Torch checkpoints on small models: names, ablations, every complaint. Needs no torch.
+
+Files that torch itself writes: test_torch_checkpoint_files.py.
+"""
 
 import re
 import sys
