@@ -11,15 +11,12 @@ import pytest
 
 import contextloc_jax as cl
 from contextloc_jax.commands.predict import predict
-from contextloc_jax.commands.settings import read_settings
 from contextloc_jax.commands.train import train
-from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.formats.proposal_tables import read_proposal_csv
 from input_pipeline.formats.values import ReadReport
-from input_pipeline.inputs import Inputs
-from tests.helpers.custom_files import custom_config, write_dataset
+from tests.helpers.custom_files import write_dataset
+from tests.helpers.custom_runs import predict, train
 from tests.helpers.paths import ROOT
-from tests.helpers.tiny_runs import SilentWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -29,12 +26,9 @@ def trained(tmp_path_factory):
     """(keys of config.data, workdir) of a run on proposals in seconds, with predictions of its test videos."""
     folder = tmp_path_factory.mktemp("library")
     keys = write_dataset(folder / "files", "csv")
-    settings = read_settings(flatten(custom_config(keys)))
-    inputs = Inputs(**settings.inputs._asdict())
-    train(settings, str(folder / "run"), inputs, SilentWriter)
+    train(keys, folder / "run")
     own = {name: keys[name] for name in ("num_classes", "test_features", "test_proposals", "annotations")}
-    settings = read_settings(flatten(custom_config(own)))
-    predict(settings, str(folder / "run"), Inputs(**settings.inputs._asdict()))
+    predict(own, folder / "run")
     return keys, folder / "run"
 
 
