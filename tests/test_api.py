@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 import contextloc_jax as cl
-from contextloc_jax.commands.predict import predict
-from contextloc_jax.commands.train import train
 from input_pipeline.formats.proposal_tables import read_proposal_csv
 from input_pipeline.formats.values import ReadReport
 from tests.helpers.custom_files import write_dataset

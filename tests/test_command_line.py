@@ -382,3 +382,22 @@ def test_whatever_file_of_the_newest_checkpoint_is_damaged_no_number_is_wrong(tm
         assert case["results"] == by_step[older if fell_back else newer], where
         used[case["damage"], fell_back] += 1
     assert used["whole", False] >= 8 and min(used["deleted", True], used["cut in half", True]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "flags"),
+    [
+        (1, "error: --streams: 'rgb'", ["--mode=fuse", "--streams=rgb", "--workdir=OUT"]),
+        (2, "--mode=fuse needs --streams", ["--mode=fuse", "--workdir=OUT"]),
+        (2, "--workdir", ["--mode=compare", "--runs=A,B"]),
+        (2, "--streams is not for --mode=compare", ["--mode=compare", "--runs=A,B", "--streams=x", "--workdir=OUT"]),
+        (2, "'sed'", ["--config=configs/default.py", "--config.sed=3", "--workdir=OUT"]),
+        (2, "'configs/gone.py'", ["--config=configs/gone.py", "--workdir=OUT"]),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_line(tmp_path, code, words, flags):
+    done = run_main(*(flag.replace("OUT", str(tmp_path / "out")) for flag in flags))
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
