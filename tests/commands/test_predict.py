@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from contextloc_jax.commands.predict import predict as predict_command
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.interchange.detection_files import read_detections
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
 from tests.helpers.custom_files import write_dataset
 from tests.helpers.custom_runs import predict, train, trained_on_pgcn_files
 from tests.helpers.published import FPS
+from tests.helpers.tiny_runs import TinyInputs, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -61,3 +63,9 @@ def test_annotations_name_the_classes_of_predictions(tmp_path):
     own = {name: keys[name] for name in ("num_classes", "test_features", "test_proposals")}
     predict(own, tmp_path / "run")
     assert set(read_detections(tmp_path / "run" / "predictions" / "detections.json").labels) == {"lift", "turn"}
+
+
+def test_predict_needs_no_checkpoint_to_refuse_the_oracle(tmp_path):
+    with pytest.raises(InputError, match="'oracle', but these videos have no annotations"):
+        settings = tiny_settings(detection__class_scores="oracle")
+        predict_command(settings, str(tmp_path), TinyInputs(settings))

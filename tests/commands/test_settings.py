@@ -1,13 +1,8 @@
-"""Configurations: every key is read and has a range, a value that cannot be is refused at the start, variants are
-deltas."""
+"""Settings: every key is read and has a range, and a value that cannot be is refused at the start."""
 
 import importlib
-import json
 import math
 import re
-from collections import UserDict
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,23 +13,11 @@ from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.batches.targets import LabelRules
 from input_pipeline.datasets import registry
 from input_pipeline.inputs import Inputs
-from tests.helpers.tiny_runs import tiny_settings, train
+from tests.helpers.recorded_mapping import Recorded
+from tests.helpers.tiny_runs import train
 
-CONFIGS = sorted(path.stem for path in Path(default.__file__).parent.glob("*.py") if path.stem != "__init__")
 FLAT = flatten(default.get_config())
 DATASETS = {name: importlib.import_module(f"input_pipeline.datasets.{name}") for name in registry.NAMES}
-
-
-class Recorded(UserDict):
-    """A mapping that notes which of its keys are read by name."""
-
-    def __init__(self, values):
-        self.read = set()
-        super().__init__(values)
-
-    def __getitem__(self, key):
-        self.read.add(key)
-        return super().__getitem__(key)
 
 
 def changed(key: str) -> dict:
@@ -71,20 +54,6 @@ def test_every_key_changes_the_settings(key):
     """Beside the copy that checkpoints carry: a key that nobody reads would change nothing else."""
     plain, other = (vars(read_settings(flat)) | {"flat": None} for flat in (FLAT, changed(key)))
     assert plain != other
-
-
-def test_every_key_of_the_data_is_read_by_the_inputs_or_by_a_dataset(monkeypatch, tmp_path):
-    values = read_settings(FLAT | {"data.dataset": "custom"}).inputs
-    data = Recorded(values.data)
-    inputs = Inputs(**values._asdict() | {"data": data})
-    _ = inputs.alignment
-    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a"] * 20), report=empty_report)
-    monkeypatch.setattr(registry, "_built", lambda make_builder, data_dir, settings, beam_runner: builder)
-    inputs.prepare(str(tmp_path))
-    of_datasets = {key for module in DATASETS.values() for key in module.SETTINGS}
-    # Handed on under names of their own.
-    of_inputs = {"dataset", "data_dir", "beam_runner", "cache_gigabytes", "validation_fraction"}
-    assert set(values.data) == (data.read | of_datasets | of_inputs) - {"need_ground_truth"}
 
 
 def test_every_key_of_the_optimizer_is_read():
@@ -177,58 +146,3 @@ def test_a_refused_setting_leaves_no_workdir(tmp_path):
 def test_a_workdir_from_before_a_key_was_added_is_read_as_it_was_run():
     old = {key: value for key, value in FLAT.items() if key not in ADDED_KEYS}
     assert old != FLAT and read_settings(old) == read_settings(FLAT | ADDED_KEYS)
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_variants_have_the_keys_of_the_default(name):
-    """Deltas only: a key of a variant alone would be read by nobody."""
-    config = importlib.import_module(f"configs.{name}").get_config()
-    assert flatten(config).keys() == flatten(default.get_config()).keys()
-    for key, value in flatten(default.get_config()).items():
-        found = flatten(config)[key]
-        assert value is None or type(found) is type(value), key
-
-
-@pytest.mark.parametrize("name, protocol, num_classes, expected", [
-    ("thumos14", "thumos14", 20, {"foreground_tiou": 0.7, "incomplete_tiou": 0.3, "incomplete_overlap_self": 0.01,
-                                  "background_tiou": 0.01, "background_coverage": 0.02}),
-    ("activitynet13", "activitynet", 200, {"foreground_tiou": 0.7, "incomplete_tiou": 0.6, "incomplete_overlap_self": 0,
-                                           "background_tiou": 0.1, "background_coverage": 0}),
-])  # fmt: skip
-def test_published_settings(name, protocol, num_classes, expected):
-    module = importlib.import_module(f"configs.{name}")
-    for stream in ("rgb", "flow"):
-        config = module.get_config(stream)
-        assert config.data.dataset == name and config.data.num_classes == num_classes
-        assert config.detection.protocol == protocol and config.batch_size == 32
-        assert {key: config.sampling[key] for key in expected} == expected
-    assert module.get_config().detection.top_k == (2000 if name == "thumos14" else 100)
-    assert config.visits_per_epoch == (20 if name == "thumos14" else 5)
-    assert config.data.num_bins == (0 if name == "thumos14" else 100)
-    with pytest.raises(ValueError, match="expected one of rgb, flow"):
-        module.get_config("depth")
-
-
-@pytest.mark.parametrize("key, value", [("no_such_key", 1), ("model.no_such_key", 1)])
-def test_a_key_that_does_not_exist_cannot_be_set(key, value):
-    config = default.get_config().lock()
-    with pytest.raises(KeyError, match="no_such_key"):
-        config.update_from_flattened_dict({key: value})
-
-
-def empty_report():
-    return {"dataset": "", "notes": [], "splits": {}}
-
-
-def test_the_number_of_classes_must_be_the_datasets(monkeypatch, tmp_path):
-    builder = SimpleNamespace(builder_config=SimpleNamespace(class_names=["a", "b", "c"]), report=empty_report)
-    monkeypatch.setattr(registry, "_built", lambda make_builder, data_dir, settings, beam_runner: builder)
-    two, three = (
-        Inputs(**tiny_settings(data__dataset="shoulder", data__num_classes=count).inputs._asdict()) for count in (2, 3)
-    )
-    with pytest.raises(
-        InputError, match=r"^config\.data\.num_classes is 2; dataset shoulder has 3 classes; set it to 3$"
-    ):
-        two.prepare(str(tmp_path))
-    assert three.prepare(str(tmp_path)) is builder
-    assert json.loads((tmp_path / "data_report.json").read_text()) == empty_report()

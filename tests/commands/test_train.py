@@ -1,8 +1,7 @@
-"""Train and evaluate from a configuration to files, on tiny videos in memory (tests/tiny_runs.py)."""
+"""Train from a configuration to files, on tiny videos in memory (helpers/tiny_runs.py)."""
 
 import json
 import re
-import shutil
 import time
 from collections import Counter
 
@@ -10,55 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from contextloc_jax.commands import trained
-from contextloc_jax.commands.predict import predict
-from contextloc_jax.commands.prepare import prepare
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.progress import Progress
 from contextloc_jax.devices.kinds import KINDS
-from contextloc_jax.interchange.score_files import load_ground_truth, load_scores
 from contextloc_jax.workdir.checkpoints import Checkpoints
 from contextloc_jax.workdir.scalar_log import read_curves
-from tests.helpers.tiny_runs import (
-    CLASSES,
-    NUM_STEPS,
-    STEPS_PER_EPOCH,
-    TinyInputs,
-    evaluate,
-    tiny_settings,
-    tiny_source,
-    train,
-)
+from tests.helpers.run_results import RESULTS, assert_identical, contents, restored
+from tests.helpers.tiny_runs import CLASSES, NUM_STEPS, STEPS_PER_EPOCH, TinyInputs, tiny_settings, tiny_source, train
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
-RESULTS = ("scores.npz", "detections.json", "metrics.json", "diagnosis.json", "report.html")
-
-
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory):
-    """(workdir, TensorBoard writers) of a run from start to end."""
-    workdir = tmp_path_factory.mktemp("finished")
-    return workdir, train(workdir)[1]
-
-
-@pytest.fixture
-def finished(whole_run):
-    """The workdir; tests may evaluate it again but change nothing."""
-    return whole_run[0]
-
-
-def restored(workdir, which="latest"):
-    return Checkpoints(workdir).restore(which).state
-
-
-def assert_identical(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for (path, left), right in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True):
-        assert left.dtype == right.dtype and left.tobytes() == right.tobytes(), jax.tree_util.keystr(path)
-
-
-def contents(workdir, names=RESULTS):
-    return {name: (workdir / name).read_bytes() for name in names}
 
 
 def test_a_run_leaves_what_the_readme_lists(finished):
@@ -97,39 +55,6 @@ def test_best_is_the_checkpoint_with_the_highest_validation_map(finished):
     best = reader.restore("best").step
     assert len(set(values)) == 3 and best == steps[int(np.argmax(values))] != reader.latest
     assert [reader.about(step)["metric"] for step in steps] == pytest.approx(values)
-
-
-def test_evaluate_gives_the_same_files_byte_for_byte(finished):
-    before = contents(finished)
-    for name in RESULTS:
-        (finished / name).unlink()
-    evaluate(finished)
-    assert contents(finished) == before
-
-
-def test_evaluate_takes_the_checkpoint_it_is_told(finished):
-    best = contents(finished)
-    latest_step, best_step = (Checkpoints(finished).restore(which).step for which in ("latest", "best"))
-    evaluate(finished, "latest")
-    latest = contents(finished)
-    assert latest["scores.npz"] != best["scores.npz"]
-    evaluate(finished, str(latest_step))
-    assert contents(finished)["scores.npz"] == latest["scores.npz"]
-    evaluate(finished, str(best_step))
-    assert contents(finished) == best
-
-
-def test_evaluate_multiplies_by_class_scores(finished, tmp_path):
-    """A file that knows one class; training's own validation videos are not in it and do not need it."""
-    before, path = contents(finished), tmp_path / "classes.json"
-    path.write_text(json.dumps({video.video_id: {CLASSES[0]: 0.5} for video in load_scores(finished / "scores.npz")}))
-    evaluate(finished, detection__class_scores=str(path), detection__class_top_k=1)
-    metrics = json.loads((finished / "metrics.json").read_text())
-    assert metrics["class_scores"] == {"source": "classes.json", "top_k": 1}
-    assert metrics["AP"][CLASSES[0]]["0.1"] > 0 and metrics["AP"][CLASSES[1]]["0.1"] == 0
-    evaluate(finished)
-    assert contents(finished) == before
-    train(tmp_path / "run", detection__class_scores=str(path), num_epochs=1)
 
 
 def test_a_finished_run_only_evaluates(finished):
@@ -198,6 +123,82 @@ def test_a_run_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(finishe
     assert all(curves[name] == expected[name] for name in curves if name != "steps_per_second")
 
 
+def test_another_config_is_refused_key_by_key(finished):
+    before = contents(finished, (*RESULTS, "config.json"))
+    with pytest.raises(InputError) as error:
+        train(finished, seed=3, optimizer__momentum=0.5)
+    assert "optimizer.momentum is 0.5, there 0.9; seed is 3, there 5;" in str(error.value)
+    assert contents(finished, before) == before
+
+
+def test_a_loss_that_is_not_finite_names_step_and_videos_and_keeps_what_was_good(tmp_path):
+    def change(step, batch):
+        return batch._replace(features=batch.features * np.nan) if step == 5 else batch
+
+    with pytest.raises(InputError) as error:
+        train(tmp_path, change)
+    videos = ", ".join([r"train\d"] * 4)
+    assert re.match(rf"step 6: .*loss/activity.* not finite; videos of the batch: {videos}; [^\n]*$", str(error.value))
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(restored(tmp_path)))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_fixed_mistake_is_not_held_against_the_run(tmp_path):
+    for size in (100, 200):
+        with pytest.raises(InputError, match=rf"do not fill a batch of {size}; lower config\.batch_size"):
+            train(tmp_path, batch_size=size)
+
+
+def test_without_validation_videos_the_latest_is_evaluated(tmp_path, capsys):
+    train(tmp_path, num_videos=4, data__validation_fraction=0.0, num_epochs=2)
+    assert "validation/average_mAP" not in read_curves(tmp_path)
+    assert "checkpoint 8, 2 test videos" in capsys.readouterr().out
+
+
+def test_tensorboard_gets_what_the_curves_hold(whole_run):
+    workdir, (writer,) = whole_run
+    assert writer.workdir == str(workdir)
+    losses = [(step, scalars["loss/total"]) for step, scalars in writer.written if "loss/total" in scalars]
+    assert losses == list(zip(*read_curves(workdir)["loss/total"], strict=True))
+
+
+@pytest.mark.parametrize("kind", ["shard_map", "pmap"])
+def test_the_step_is_compiled_once_and_scoring_once_a_bucket(tmp_path, monkeypatch, kind):
+    """Functions are traced once, and from the second step on nothing is compiled but the first evaluation."""
+    traced, compiled, listening = Counter(), [], [True]
+
+    def counted(name, compile_it):
+        def compile_counted(parallel, function):
+            def traced_function(*arguments):
+                traced[name] += 1
+                return function(*arguments)
+
+            return compile_it(parallel, traced_function)
+
+        return compile_counted
+
+    def note(event, seconds, **details):
+        if listening and event == "/jax/core/compile/backend_compile_duration":
+            compiled[-1] += 1
+
+    def change(step, batch):
+        compiled.append(0)  # compilations from here to the next batch
+        return batch
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    for name in ("compile_rows", "compile_step", "compile_scoring"):
+        monkeypatch.setattr(KINDS[kind], name, counted(name, getattr(KINDS[kind], name)))
+    compiled.append(0)
+    train(tmp_path, change, parallel=kind)
+    listening.clear()
+    # Validation and the test are of one bucket each.
+    assert traced == {"compile_rows": 1, "compile_step": 1, "compile_scoring": 2}
+    first, second, third, *evaluated = compiled[1:7]  # before them: the first state; batches are read one ahead
+    assert first + second >= 2 and third == 0 and sum(evaluated) >= 1
+    assert not any(compiled[7:-1])  # the last: the test's predictor
+
+
 @pytest.fixture(scope="module")
 def refitted(tmp_path_factory):
     """The workdir of a run that trains again on all videos."""
@@ -241,122 +242,3 @@ def test_refit_without_held_out_videos_is_one_line(tmp_path):
     with pytest.raises(InputError, match="validation_fraction"):
         train(tmp_path, refit=True, data__validation_fraction=0.0)
     assert not list(tmp_path.iterdir())
-
-
-def test_another_config_is_refused_key_by_key(finished):
-    before = contents(finished, (*RESULTS, "config.json"))
-    with pytest.raises(InputError) as error:
-        train(finished, seed=3, optimizer__momentum=0.5)
-    assert "optimizer.momentum is 0.5, there 0.9; seed is 3, there 5;" in str(error.value)
-    assert contents(finished, before) == before
-
-
-def test_evaluate_refuses_another_model_and_takes_another_batch_size(finished):
-    with pytest.raises(
-        InputError, match=r"checkpoint \d+ was made with another config: model\.graph_width is 6, there 4"
-    ):
-        evaluate(finished, model__graph_width=6)
-    with pytest.raises(InputError, match=r"data\.snippet_stride is 4, there 8"):
-        evaluate(finished, data__snippet_stride=4)
-    before = contents(finished)
-    evaluate(finished, batch_size=8, num_epochs=7, keep_checkpoints=1)
-    assert contents(finished)["metrics.json"] == before["metrics.json"]
-
-
-def test_evaluate_without_a_checkpoint_is_one_line_and_leaves_nothing(tmp_path):
-    with pytest.raises(InputError, match=r"^[^\n]*no checkpoints here; train first"):
-        evaluate(tmp_path / "nowhere")
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_loss_that_is_not_finite_names_step_and_videos_and_keeps_what_was_good(tmp_path):
-    def change(step, batch):
-        return batch._replace(features=batch.features * np.nan) if step == 5 else batch
-
-    with pytest.raises(InputError) as error:
-        train(tmp_path, change)
-    videos = ", ".join([r"train\d"] * 4)
-    assert re.match(rf"step 6: .*loss/activity.* not finite; videos of the batch: {videos}; [^\n]*$", str(error.value))
-    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["4"]
-    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(restored(tmp_path)))
-    assert not (tmp_path / "metrics.json").exists()
-
-
-def test_a_fixed_mistake_is_not_held_against_the_run(tmp_path):
-    for size in (100, 200):
-        with pytest.raises(InputError, match=rf"do not fill a batch of {size}; lower config\.batch_size"):
-            train(tmp_path, batch_size=size)
-
-
-def test_without_validation_videos_the_latest_is_evaluated(tmp_path, capsys):
-    train(tmp_path, num_videos=4, data__validation_fraction=0.0, num_epochs=2)
-    assert "validation/average_mAP" not in read_curves(tmp_path)
-    assert "checkpoint 8, 2 test videos" in capsys.readouterr().out
-
-
-def test_tensorboard_gets_what_the_curves_hold(whole_run):
-    workdir, (writer,) = whole_run
-    assert writer.workdir == str(workdir)
-    losses = [(step, scalars["loss/total"]) for step, scalars in writer.written if "loss/total" in scalars]
-    assert losses == list(zip(*read_curves(workdir)["loss/total"], strict=True))
-
-
-def test_scores_hold_every_test_video(finished):
-    videos = load_scores(finished / "scores.npz")
-    assert [video.video_id for video in videos] == load_ground_truth(finished / "scores.npz").video_ids
-    assert [video.video_id for video in videos] == ["test0", "test1"]
-
-
-def test_a_long_evaluation_says_how_long(finished, tmp_path, monkeypatch, capsys):
-    shutil.copytree(finished, tmp_path / "run")
-    monkeypatch.setattr(trained, "Progress", lambda *counts, after_seconds, **quiet: Progress(*counts, **quiet))
-    evaluate(tmp_path / "run")
-    assert capsys.readouterr().err.splitlines()[-1].startswith("evaluate 2/2 ")
-
-
-def test_predict_needs_no_checkpoint_to_refuse_the_oracle(tmp_path):
-    with pytest.raises(InputError, match="'oracle', but these videos have no annotations"):
-        settings = tiny_settings(detection__class_scores="oracle")
-        predict(settings, str(tmp_path), TinyInputs(settings))
-
-
-def test_prepare_builds_the_dataset(tmp_path):
-    inputs = TinyInputs(tiny_settings())
-    prepare(str(tmp_path), inputs)
-    assert inputs.prepared == [str(tmp_path)]
-
-
-@pytest.mark.parametrize("kind", ["shard_map", "pmap"])
-def test_the_step_is_compiled_once_and_scoring_once_a_bucket(tmp_path, monkeypatch, kind):
-    """Functions are traced once, and from the second step on nothing is compiled but the first evaluation."""
-    traced, compiled, listening = Counter(), [], [True]
-
-    def counted(name, compile_it):
-        def compile_counted(parallel, function):
-            def traced_function(*arguments):
-                traced[name] += 1
-                return function(*arguments)
-
-            return compile_it(parallel, traced_function)
-
-        return compile_counted
-
-    def note(event, seconds, **details):
-        if listening and event == "/jax/core/compile/backend_compile_duration":
-            compiled[-1] += 1
-
-    def change(step, batch):
-        compiled.append(0)  # compilations from here to the next batch
-        return batch
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    for name in ("compile_rows", "compile_step", "compile_scoring"):
-        monkeypatch.setattr(KINDS[kind], name, counted(name, getattr(KINDS[kind], name)))
-    compiled.append(0)
-    train(tmp_path, change, parallel=kind)
-    listening.clear()
-    # Validation and the test are of one bucket each.
-    assert traced == {"compile_rows": 1, "compile_step": 1, "compile_scoring": 2}
-    first, second, third, *evaluated = compiled[1:7]  # before them: the first state; batches are read one ahead
-    assert first + second >= 2 and third == 0 and sum(evaluated) >= 1
-    assert not any(compiled[7:-1])  # the last: the test's predictor

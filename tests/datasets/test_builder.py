@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 
 from contextloc_jax.core.errors import InputError
-from input_pipeline.datasets.builder import (
-    Contents,
-    VideoDatasetBuilder,
-    VideoDatasetConfig,
-    example_spec,
-    inputs_key,
-)
+from input_pipeline.datasets.builder import Contents, VideoDatasetBuilder, VideoDatasetConfig, example_spec, inputs_key
 from tests.helpers.video_records import make_features, make_record, opened
 
 
