@@ -11,13 +11,10 @@ import pytest
 
 import contextloc_jax as cl
 from contextloc_jax.commands.predict import predict
-from contextloc_jax.commands.settings import read_settings
 from contextloc_jax.commands.train import train
-from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.formats.proposal_tables import read_proposal_csv
 from input_pipeline.formats.values import ReadReport
-from input_pipeline.inputs import Inputs
-from tests.helpers.custom_files import custom_config, write_dataset
+from tests.helpers.custom_files import settings_and_inputs, write_dataset
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_runs import SilentWriter
 
@@ -29,12 +26,11 @@ def trained(tmp_path_factory):
     """(keys of config.data, workdir) of a run on proposals in seconds, with predictions of its test videos."""
     folder = tmp_path_factory.mktemp("library")
     keys = write_dataset(folder / "files", "csv")
-    settings = read_settings(flatten(custom_config(keys)))
-    inputs = Inputs(**settings.inputs._asdict())
+    settings, inputs = settings_and_inputs(keys)
     train(settings, str(folder / "run"), inputs, SilentWriter)
     own = {name: keys[name] for name in ("num_classes", "test_features", "test_proposals", "annotations")}
-    settings = read_settings(flatten(custom_config(own)))
-    predict(settings, str(folder / "run"), Inputs(**settings.inputs._asdict()))
+    settings, inputs = settings_and_inputs(own)
+    predict(settings, str(folder / "run"), inputs)
     return keys, folder / "run"
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from contextloc_jax.core.errors import InputError
-from input_pipeline import inputs
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
-from tests.helpers.custom_files import custom_config, write_dataset
+from tests.helpers.custom_files import settings_and_inputs, write_dataset
 from tests.helpers.published import FPS
 from tests.helpers.tiny_runs import WIDTH
 
@@ -91,7 +90,7 @@ def test_whatever_is_wrong_is_one_line_and_nothing_is_written(tmp_path, fault):
     keys = write_dataset(tmp_path / "files")
     break_it(keys)
     with pytest.raises(InputError) as raised:
-        inputs.prepare_dataset(custom_config(keys), str(tmp_path / "run"))
+        settings_and_inputs(keys)[1].prepare(str(tmp_path / "run"))
     message = str(raised.value)
     assert "\n" not in message and all(part in message for part in parts), message
     left = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from contextloc_jax.core.errors import InputError
-from input_pipeline import inputs
 from input_pipeline.datasets import prepare
 from input_pipeline.datasets.from_files import StoredFeatures
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
-from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
+from tests.helpers.custom_files import SPLITS, settings_and_inputs, write_dataset
 from tests.helpers.published import FPS, data_settings
 from tests.helpers.tiny_runs import CLASSES, WIDTH, tiny_video
 from tests.helpers.video_records import opened
@@ -157,7 +156,7 @@ def test_the_frame_rate_that_the_features_fit_is_taken(tmp_path, annotated_fps, 
 
 def test_most_lengths_wrong_is_a_setting_wrong(tmp_path, capsys):
     keys = write_dataset(tmp_path)
-    inputs.prepare_dataset(custom_config(keys, data__snippet_stride=16), str(tmp_path / "run"))
+    settings_and_inputs(keys, data__snippet_stride=16)[1].prepare(str(tmp_path / "run"))
     assert "times as many snippets as its duration and config.data.fps" in capsys.readouterr().out
 
 

@@ -12,25 +12,17 @@ import pytest
 
 from contextloc_jax.commands.evaluate import evaluate as evaluate_command
 from contextloc_jax.commands.predict import predict as predict_command
-from contextloc_jax.commands.settings import read_settings
 from contextloc_jax.commands.train import train as train_command
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.interchange.detection_files import read_detections
-from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
-from input_pipeline.inputs import Inputs
 from tests.formats.test_tensor_files import legacy, tensor_pickle
-from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
+from tests.helpers.custom_files import SPLITS, settings_and_inputs, write_dataset
 from tests.helpers.published import FPS
 from tests.helpers.thumos_files import write_thumos
 from tests.helpers.tiny_runs import SilentWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
-
-
-def settings_and_inputs(keys, **changes):
-    settings = read_settings(flatten(custom_config(keys, **changes)))
-    return settings, Inputs(**settings.inputs._asdict())
 
 
 def train(keys, workdir, **changes):

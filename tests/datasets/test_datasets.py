@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from configs import shoulder as shoulder_config
+from contextloc_jax.commands.settings import read_settings
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.proposals.sliding_windows import sliding_windows
-from input_pipeline import inputs
+from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.datasets import data_report, prepare, registry, shoulder_sessions
 from input_pipeline.datasets import shoulder as shoulder_module
 from input_pipeline.datasets.builder import (
@@ -25,6 +26,7 @@ from input_pipeline.datasets.builder import (
     inputs_key,
 )
 from input_pipeline.datasets.shoulder_sessions import Composition
+from input_pipeline.inputs import Inputs
 from input_pipeline.videos.labels import label_proposals
 from tests.helpers.published import data_settings
 from tests.helpers.video_records import make_features, make_record, opened
@@ -188,10 +190,9 @@ def _projection_of(train, training, rows):
 
 @pytest.mark.parametrize("hold_out", [True, False])
 def test_shoulder_trains_with_batches_of_one_shape(shoulder, hold_out):
-    config = shoulder_config.get_config()
-    data = inputs.open_training_data(config, shoulder[1], hold_out)
-    steps = 2 * inputs.steps_per_epoch(config, data.train)
-    batches = inputs.train_batches(config, data, 0, steps)
+    inputs = Inputs(**read_settings(flatten(shoulder_config.get_config())).inputs._asdict())
+    data = inputs.training_data(shoulder[1], hold_out)
+    batches = inputs.train_batches(data, 0, 2 * inputs.steps_per_epoch(data.train))
     ((length, nodes),) = {(batch.features.shape[1], batch.segments.shape[1]) for _, batch in batches}
     assert length == 1024 and nodes < 168
 
@@ -264,7 +265,7 @@ def test_a_finished_dataset_is_found_where_nothing_can_be_written(shoulder, monk
 
 
 def test_wrong_inputs_of_prepare_are_one_line(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"dataset 'sholder' is unknown: expected one of .*shoulder"):
+    with pytest.raises(InputError, match=r"^config\.data\.dataset is 'sholder'; expected one of .*shoulder"):
         prepare("sholder", tmp_path, data_settings())
     file = tmp_path / "file"
     file.write_text("")
