@@ -1,7 +1,7 @@
 """The quickstart with one part of the model changed: configs/ablations.py:NAME, see ROWS.
 
 `make ablations` runs every row with three seeds and writes docs/ablations.md. All rows train on all training people for
-the whole schedule: choosing each one's epoch on a held-out person first would double the time.
+the whole schedule. To choose the epoch of each row on a held-out person first would double the time.
 """
 
 from configs import shoulder
@@ -11,7 +11,7 @@ P_GCN = {
     "model.global_context": False,
     "model.batch_norm": False,
     "model.gcn_dropout": 0.7,
-    # Without BatchNorm the features are larger: at a rate of 0.01 the activity loss stays above 2.
+    # Features are larger without BatchNorm: with a rate of 0.01, the activity loss stays above 2.
     "optimizer.learning_rate": 1e-3,
 }
 

@@ -1,4 +1,4 @@
-"""The mode train: train or resume, then evaluate the best checkpoint."""
+"""The mode train: trains or resumes, then evaluates the best checkpoint."""
 
 import contextlib
 import os
@@ -36,11 +36,11 @@ def train(
     stop_signal: StopSignal = NO_SIGNAL,
     strict_restore: bool = False,
 ) -> None:
-    """Trains or resumes, then evaluates the best checkpoint; on a finished workdir it only evaluates.
+    """Trains or resumes, then evaluates the best checkpoint. If the workdir is finished, it only evaluates.
 
-    make_writer: workdir -> a TensorBoard-like writer (anything with write_scalars(step, scalars)).
-    stop_signal: where it was heard, the run ends early with everything saved, by raising Stopped.
-    strict_restore: refuse a damaged checkpoint instead of going on from the one before.
+    make_writer: workdir -> a TensorBoard-like writer (an object with write_scalars(step, scalars)).
+    stop_signal: after it is received, the run saves everything and raises Stopped.
+    strict_restore: refuse a damaged checkpoint instead of resuming from the one before.
     """
     parallel, stop_signal.alone = settings.make_parallel(), jax.process_count() == 1
     parallel.check_batch_size(settings.batch_size, settings.gradient_accumulation)
@@ -62,7 +62,7 @@ def train(
 
 @dataclass(frozen=True)
 class Fitting:
-    """What all trainings of a command share; with config.refit there are two, of which the first chooses the epoch."""
+    """What all trainings of one command share. With config.refit there are two, and the first chooses the epoch."""
 
     settings: Settings
     inputs: Inputs
@@ -72,7 +72,7 @@ class Fitting:
     strict_restore: bool
 
     def fit(self, workdir: str, data: TrainingData, num_epochs: int) -> int:
-        """Trains or resumes in this folder until `num_epochs`; returns the best epoch, the last where none was
+        """Trains or resumes in this folder up to `num_epochs`. Returns the best epoch; the last one if none was
         measured."""
         settings = self.settings
         steps_per_epoch = self.inputs.steps_per_epoch(data.train)
@@ -116,7 +116,7 @@ class Fitting:
         return best.step // steps_per_epoch
 
     def _newest(self, checkpoints: Checkpoints) -> Restored | None:
-        """The newest checkpoint that is whole, None where there is none at all; newer ones are set aside."""
+        """The newest checkpoint that is not damaged; None if there are no checkpoints. Newer ones are renamed."""
         if checkpoints.latest is None:
             return None
         found = checkpoints.restore("latest", strict=self.strict_restore)
@@ -133,14 +133,14 @@ class Fitting:
         }
 
     def _validation(self, data: TrainingData) -> Callable[[dict], float | None]:
-        """variables -> average mAP on the held-out training videos; None where none is held out."""
+        """variables -> average mAP on the held-out training videos; None if there are none."""
         source, stats, inputs = data.validation, data.regression_stats, self.inputs
         if source is None:
             return lambda variables: None
         truth = inputs.ground_truth(source)
         inference = make_inference(self.parallel, self.settings.model, self.stop_signal)
         batches = inputs.evaluation_batches(source, self.parallel.num_local_devices, *this_process())
-        # A file of class scores is about the test videos.
+        # Class scores are about the test videos, so validation does not use them.
         detection = replace(self.settings.detection, class_scores="")
 
         def average_map(variables: dict) -> float:
@@ -151,7 +151,7 @@ class Fitting:
 
 
 class Elsewhere:
-    """Stands for what only the first process writes: checkpoints and scalars."""
+    """Takes the place of Checkpoints and ScalarLog in all processes but the first, because only that one writes."""
 
     latest = "known to process 0"
     writes = False
@@ -163,7 +163,7 @@ class Elsewhere:
 
 @contextlib.contextmanager
 def _only_run_of(workdir: str, flat: dict):
-    """For as long as this run trains there, no other one does."""
+    """Keeps other runs from training in this workdir during the `with` block."""
     if not processes.is_first():
         yield
         return

@@ -247,16 +247,16 @@ def test_another_config_is_refused_key_by_key(finished):
     before = contents(finished, (*RESULTS, "config.json"))
     with pytest.raises(InputError) as error:
         train(finished, seed=3, optimizer__momentum=0.5)
-    assert "optimizer.momentum is 0.5, there 0.9; seed is 3, there 5;" in str(error.value)
+    assert "optimizer.momentum is 0.5, expected 0.9; seed is 3, expected 5;" in str(error.value)
     assert contents(finished, before) == before
 
 
 def test_evaluate_refuses_another_model_and_takes_another_batch_size(finished):
     with pytest.raises(
-        InputError, match=r"checkpoint \d+ was made with another config: model\.graph_width is 6, there 4"
+        InputError, match=r"checkpoint \d+ was made with another config: model\.graph_width is 6, expected 4"
     ):
         evaluate(finished, model__graph_width=6)
-    with pytest.raises(InputError, match=r"data\.snippet_stride is 4, there 8"):
+    with pytest.raises(InputError, match=r"data\.snippet_stride is 4, expected 8"):
         evaluate(finished, data__snippet_stride=4)
     before = contents(finished)
     evaluate(finished, batch_size=8, num_epochs=7, keep_checkpoints=1)
