@@ -18,7 +18,7 @@ P_GCN = {
 # name: (what it is, the keys that differ from configs/shoulder.py)
 ROWS = {
     "contextloc": ("ContextLoc", {}),
-    "no_l_net": ("L-Net without context: y alone, projected", {"model.local_context": False}),
+    "no_l_net": ("L-Net without context: only y, projected", {"model.local_context": False}),
     "no_g_net": ("without G-Net", {"model.global_context": False}),
     "no_adaptation": ("G-Net without adaptation: g itself, projected", {"model.adaptation": False}),
     "no_boundaries": ("without start and end segments", {"model.boundary_segments": False}),
