@@ -1,8 +1,8 @@
 """Every benchmark in one table, and as JSON where BENCH_JSON names a file (make bench).
 
-python -m benchmarks [CASE ...]      single cases; in the file of BENCH_JSON they replace their like
+python -m benchmarks [CASE ...]      single cases; in the file of BENCH_JSON they replace the same cases
 
-This process imports neither jax nor NumPy: on Linux a child's peak memory counts from its parent's.
+This process imports neither jax nor NumPy, because on Linux the peak memory of a child starts from that of its parent.
 """
 
 import importlib.util
@@ -25,9 +25,9 @@ NEEDED = {"pipeline": DATASETS, "startup": (*DATASETS, "clu", "seglearn")}
 
 
 def main(cases: list[str]) -> int:
-    """The exit code: 1 where a case failed."""
+    """Runs the cases and returns the exit code: 1 if a case failed."""
     if unknown := [case for case in cases if case not in MODULES]:
-        sys.exit(f"error: no case {unknown[0]!r}; there are {', '.join(MODULES)}")
+        sys.exit(f"error: there is no case {unknown[0]!r}; expected one of {', '.join(MODULES)}")
     path, failed = os.environ.get("BENCH_JSON"), False
     results = load(path) if path and cases else {}
     print("\n".join(header()), flush=True)
@@ -46,7 +46,7 @@ def main(cases: list[str]) -> int:
 
 
 def measure(case: str) -> dict:
-    """What a process of its own says of the case; 'skipped' or 'failed', and why, where it has nothing to say."""
+    """The result of a case, which runs in its own process; {'skipped': why} or {'failed': why} if there is none."""
     module = MODULES[case]
     if missing := [name for name in NEEDED.get(module, ()) if not importlib.util.find_spec(name)]:
         return {"skipped": f"skipped, {missing[0]} is not installed"}

@@ -30,13 +30,13 @@ def run(name: str, seed: int, workdir: Path) -> dict:
 
 
 def table(results: dict[str, list[dict]], seeds: list[int]) -> str:
-    """Markdown: a row an ablation, mean +- standard deviation over seeds, in percent."""
+    """Markdown: one row for each ablation, mean +- standard deviation over seeds, in percent."""
     lines = [
         "# Ablations on `shoulder`",
         "",
         f"mAP in percent on the test people, mean ± standard deviation over the training seeds {seeds};",
-        "the data are the same for all. Made by `make ablations`, figures as they fell; `configs/ablations.py` defines",
-        "the rows. The settings were chosen for ContextLoc; all rows share them but for P-GCN's learning rate.",
+        "the data are the same for all. Made by `make ablations`, with no run left out; `configs/ablations.py` defines",
+        "the rows. The settings were chosen for ContextLoc. All rows share them, except for P-GCN's learning rate.",
         "",
         "| model | " + " | ".join(f"mAP@{c}" if c != "average" else "average 0.3..0.7" for c in COLUMNS) + " |",
         "|---|" + "---|" * len(COLUMNS),

@@ -1,7 +1,8 @@
-"""mAP of configs/shoulder.py in float32 and in bfloat16: the same checkpoints scored in both, and trained in both.
+"""mAP of configs/shoulder.py in float32 and in bfloat16: the same checkpoints scored in both types, and runs trained in
+both types.
 
 python -m benchmarks.bfloat16 --workdir=runs/bfloat16 --seeds=0,1,2,3,4,5,6,7,8,9
-writes the section of docs/performance.md; three to five minutes a seed on two cores
+writes the section of docs/performance.md; it takes three to five minutes per seed on two cores
 """
 
 import argparse
@@ -40,7 +41,7 @@ def measured(seed: int, workdir: Path) -> tuple[float, float, float]:
 
 
 def table(found: dict[int, tuple[float, float, float]]) -> list[str]:
-    """Markdown: a row a seed, their mean, and the mean difference to float32 with its standard error."""
+    """Markdown: one row for each seed, their mean, and the mean difference to float32 with its standard error."""
     columns = list(zip(*found.values(), strict=True))
     lines = ["| seed | " + " | ".join(WAYS) + " |", "|---|" + "---:|" * len(WAYS)]
     lines += [f"| {seed} | " + " | ".join(f"{value:.2f}" for value in row) + " |" for seed, row in found.items()]
@@ -50,7 +51,7 @@ def table(found: dict[int, tuple[float, float, float]]) -> list[str]:
 
 
 def difference(values: tuple[float, ...], baseline: tuple[float, ...]) -> str:
-    """'+0.12 ± 0.34': mean of the seeds' differences and its standard error, which one seed has not."""
+    """'+0.12 ± 0.34': the mean of the differences of all seeds, and its standard error (not for one seed)."""
     pairs = [a - b for a, b in zip(values, baseline, strict=True)]
     error = f" ± {statistics.stdev(pairs) / len(pairs) ** 0.5:.2f}" if len(pairs) > 1 else ""
     return f"{statistics.mean(pairs):+.2f}{error}"

@@ -1,4 +1,4 @@
-"""Measures one case in a process of its own, so that its peak memory is its own: python -m benchmarks.child MODULE CASE
+"""Measures one case in its own process, so that its peak memory is measured: python -m benchmarks.child MODULE CASE
 
 The last line of the output is the result as JSON.
 """
@@ -16,7 +16,7 @@ from contextloc_jax.devices.host_memory import keep_freed_memory
 def main() -> None:
     module, case = sys.argv[1:]
     keep_freed_memory()  # as main.py does
-    with tempfile.TemporaryDirectory() as folder:  # empty, so that the first compilation is a whole one
+    with tempfile.TemporaryDirectory() as folder:  # an empty cache, so that the first compilation is a full one
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         found = importlib.import_module(f"benchmarks.{module}").measure(case)

@@ -11,9 +11,9 @@ from contextloc_jax.commands.settings import read_settings
 from contextloc_jax.workdir.config_file import flatten
 
 config_flags.DEFINE_config_file("config", "configs/default.py", "A file of configs/.")
-flags.DEFINE_integer("feature_width", 1024, "Of the snippet features.", lower_bound=1)
-flags.DEFINE_integer("devices", 8, "In the mesh.", lower_bound=2)
-flags.DEFINE_float("gigabytes_per_second", 300, "What a device's link to its neighbor sends.", lower_bound=1e-3)
+flags.DEFINE_integer("feature_width", 1024, "Width of the snippet features.", lower_bound=1)
+flags.DEFINE_integer("devices", 8, "Number of devices in the mesh.", lower_bound=2)
+flags.DEFINE_float("gigabytes_per_second", 300, "Speed of the link between two neighboring devices.", lower_bound=1e-3)
 
 
 def main(arguments: list[str]) -> None:

@@ -17,7 +17,7 @@ ACTIVITYNET = {"num_detections": 1_000_000, "num_instances": 7_700, "num_classes
 
 
 def measure(case: str) -> dict[str, float]:
-    """Best seconds of a case, everything drawn from a fixed seed; its floor is to read every column once."""
+    """Best seconds of a case; all data is drawn from a fixed seed. The floor: every column is read once."""
     detections, ground_truth = random_problem(**(ACTIVITYNET if case == "map_1m" else THUMOS14))
     if case == "nms_74k":
         groups = detections.video * len(detections.labels) + detections.label

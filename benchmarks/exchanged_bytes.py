@@ -1,15 +1,15 @@
-"""What a train step exchanges between devices, and how long that takes: from the model's sizes alone."""
+"""What a train step exchanges between devices, and how long that takes: computed from the sizes of the model."""
 
 import jax
 
 from contextloc_jax.localization.contextloc import ContextLoc, variable_shapes
 
 BYTES = 4  # everything is exchanged in float32
-SCALARS = 5  # four losses and the wish to stop
+SCALARS = 5  # four losses and the flag to stop
 
 
 def exchanged_bytes(model: ContextLoc, feature_width: int, num_devices: int) -> dict[str, int]:
-    """{sum: bytes every device puts into it} of a step, in the order of the sums (gradient_accumulation 1)."""
+    """{name of a sum: bytes that every device puts into it} of a step, in order (with gradient_accumulation 1)."""
     variables = variable_shapes(model, feature_width)
     gradients, statistics = (_count(variables.get(name, {})) for name in ("params", "batch_stats"))
     if model.norm_axis is None or not model.batch_norm:
@@ -23,7 +23,7 @@ def exchanged_bytes(model: ContextLoc, feature_width: int, num_devices: int) -> 
 
 
 def ring_seconds(num_bytes: int, num_devices: int, bytes_per_second: float) -> float:
-    """A ring all-reduce sends 2 (n - 1) / n of its bytes through every device's link."""
+    """Seconds of a ring all-reduce over n devices: it sends 2 (n - 1) / n of its bytes through the link of each."""
     return 2 * (num_devices - 1) / num_devices * num_bytes / bytes_per_second
 
 

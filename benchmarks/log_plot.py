@@ -10,7 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 14, 34, 42  # around its axes
 
 
 class Panel(NamedTuple):
-    """Points x [n], y [n], both positive, under the fitted y = coefficient x^exponent."""
+    """Points x [n], y [n], both positive. The fitted line y = coefficient x^exponent is drawn with them."""
 
     title: str
     x_label: str

@@ -1,4 +1,4 @@
-"""Seconds of a training step and of scoring one video, beside the operations and bytes they cannot do without."""
+"""Seconds of a training step and of scoring one video, compared with the operations and bytes that they need."""
 
 import time
 from collections.abc import Callable
@@ -25,18 +25,18 @@ from contextloc_jax.training.step import initial_state, make_train_step
 
 
 def measure(case: str) -> dict:
-    """What `measure_case` or `measure_schedule` says of a case of SIZES."""
+    """The result of `measure_case` or `measure_schedule` for a case of SIZES."""
     size = SIZES[case]
     model = published_model(size.classes, dtype=size.dtype)
     if case != "thumos14_schedule":
         return measure_case(model, size)
     if not on_accelerator():
-        return {"skipped": f"{SCHEDULE_STEPS} steps are extrapolated from 200 on an accelerator alone"}
+        return {"skipped": f"{SCHEDULE_STEPS} steps are extrapolated from 200 only on an accelerator"}
     return measure_schedule(model, size)
 
 
 class Program(NamedTuple):
-    """A step or scoring: launch(compile()) starts it and returns what there is to wait for."""
+    """A step or scoring: launch(compile()) starts it, and returns the arrays to wait for."""
 
     compile: Callable[[], Any]
     launch: Callable[[Any], Any]
@@ -53,10 +53,10 @@ def measure_case(model: ContextLoc, size: Size, repeats: int = 15) -> dict[str, 
     program = train_step(model, size) if size.training else scoring(model, size)
     compiled, compile_seconds = timed_compile(program)
     times = 10 if on_accelerator() else 1  # queued, as in training, so that an accelerator never waits for the host
-    for _ in range(3):  # the first steps touch memory for the first time
+    for _ in range(3):  # not measured: the first steps touch memory for the first time
         program.run(compiled, times)
     every, rates = [], []
-    for _ in range(repeats):  # in turn: what else runs on the machine slows either
+    for _ in range(repeats):  # in turn, so that other work on the machine slows both
         rates.append(matmul_rate(size.dtype))
         every.append(seconds_of(lambda: program.run(compiled, times)) / times)
     seconds, rate = median(every), median(rates)
@@ -70,7 +70,7 @@ def measure_case(model: ContextLoc, size: Size, repeats: int = 15) -> dict[str, 
 
 
 def shares(model: ContextLoc, size: Size, seconds: float, num_bytes: int, rate: float) -> dict[str, float]:
-    """What `seconds` are beside the operations, the bytes and their floor."""
+    """Operations, bytes, their rates and the floor, and how `seconds` compares with them."""
     useful, bandwidth = useful_operations(size, model.context_width, model.graph_width), copy_rate()
     floor = floor_seconds(useful, rate, num_bytes, bandwidth)
     return {
@@ -93,8 +93,8 @@ def timed_compile(program: Program) -> tuple[Any, float]:
 
 
 def train_step(model: ContextLoc, size: Size) -> Program:
-    """One step after the other on the same batch, which lies on the devices; every step runs beside the
-    retrieval for the next one, as in training on a CPU, and has ended when both have."""
+    """One step after the other on the same batch, which is on the devices. As in training on a CPU, every step runs
+    together with the retrieval for the next one; it ends when both have ended."""
     parallel, batch, step, state = training(model, size)
     placed, stop = parallel.shard((batch, no_stop(parallel)))
     prepare = parallel.compile_rows(training_inputs(model))
@@ -130,10 +130,10 @@ def scoring(model: ContextLoc, size: Size) -> Program:
 
 
 def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int = 8) -> dict[str, float]:
-    """Seconds of THUMOS14's whole schedule, from `steps` steps that are each fed another batch from the host's memory.
+    """Seconds of THUMOS14's whole schedule, from `steps` steps. Each gets another batch from the memory of the host.
 
-    As in training, the host sends the next batch while the device computes and waits for scalars a step late.
-    drawn: batches drawn beforehand, given in turn.
+    As in training, the host sends the next batch while the device computes, and waits for scalars one step late.
+    drawn: number of batches, drawn before the measurement and used in turn.
     """
     parallel, batch, step, state = training(model, size)
     batches = [batch] + [random_batch(size, seed) for seed in range(1, drawn)]
@@ -141,7 +141,7 @@ def measure_schedule(model: ContextLoc, size: Size, steps: int = 200, drawn: int
     before = matmul_rate(size.dtype)
     fed = islice(cycle(enumerate(batches)), 2 + steps)
     for index, (_, placed) in enumerate(prepared_ahead(parallel, training_inputs(model), fed)):
-        if index == 2:  # all is compiled
+        if index == 2:  # everything is compiled now
             jax.block_until_ready(state)
             start = time.perf_counter()
         state, scalars = step(state, (placed, stop))

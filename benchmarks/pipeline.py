@@ -1,15 +1,15 @@
-"""How fast the input pipeline feeds a step: videos a second at THUMOS14's size, and what the step loop waits for it.
+"""How fast the input pipeline feeds a step: videos per second at THUMOS14's size, and how long the step loop waits.
 
-Videos of 1,024 snippets at most (every training batch is padded to 1,024), 1,024 wide, stored as float16, 168 nodes a
+Videos of at most 1,024 snippets (every training batch is padded to 1,024), 1,024 wide, stored as float16, 168 nodes per
 video, batches of 32 videos, all cores.
 
-train_page_cache  batches of training whose features are read from the dataset's files every time (they lie in the
-                  operating system's page cache)
+train_page_cache  training batches whose features are read from the dataset's files every time (the operating system
+                  keeps them in its page cache)
 train_in_memory   the same with the features kept in memory (config.data.cache_gigabytes)
-evaluation        every test video once, read from files; the second pass, so that graphs are known
+evaluation        every test video once, read from files; in a second pass, so that graphs are already computed
 step_loop         training steps on this machine's devices; for `idle_share` of their time retrieval waits for a batch
 
-The floor of a batch: its features read as they are stored and written as the batch holds them.
+The floor of a batch: its features are read as they are stored, and written as the batch holds them.
 """
 
 import contextlib
@@ -37,11 +37,11 @@ from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.inputs import Inputs, TrainingData
 
 NUM_VIDEOS = 64  # train; 16 test
-STORED_BYTES = 2  # of a feature: configs/synthetic.py stores float16
+STORED_BYTES = 2  # of one value of a feature: configs/synthetic.py stores float16
 
 
 def measure(case: str, num_batches: int = 40, num_steps: int = 6) -> dict[str, float]:
-    """Seconds and videos_per_second of a case, of step_loop also idle_share."""
+    """seconds and videos_per_second of a case; for step_loop also idle_share."""
     config = synthetic.get_config()
     config.data.synthetic.train_videos, config.data.synthetic.test_videos = NUM_VIDEOS, NUM_VIDEOS // 4
     config.data.synthetic.shortest_snippets = config.data.synthetic.longest_snippets // 2
@@ -62,7 +62,7 @@ def measure(case: str, num_batches: int = 40, num_steps: int = 6) -> dict[str, f
 
 
 def _timed_training(settings: Settings, inputs: Inputs, data: TrainingData, num_batches: int) -> dict[str, float]:
-    """Without the first batches: they make what later visits of a video reuse."""
+    """Measures without the first batches, which compute what later visits of a video use again."""
     first = 2 * NUM_VIDEOS // settings.batch_size
     batches = iter(inputs.train_batches(data, 0, first + num_batches))
     _drain(islice(batches, first))
@@ -80,8 +80,8 @@ def _timed(batches) -> dict[str, float]:
 
 
 def _step_loop(settings: Settings, inputs: Inputs, data: TrainingData, num_steps: int) -> dict[str, float]:
-    """Steps after the first one, which compiles, each beside the retrieval for the next. Waiting: from asking for a
-    batch to having it."""
+    """Measures steps after the first one, which compiles. Each runs together with the retrieval for the next. Waiting
+    is the time from asking for a batch to having it."""
     waits = []
 
     def batches():

@@ -1,4 +1,4 @@
-"""The published setting, as configs/default.py has it: benchmarks also run where ml_collections is not installed."""
+"""The published settings, the same as in configs/default.py. Benchmarks also run without ml_collections."""
 
 from typing import Any
 
@@ -23,5 +23,5 @@ WEIGHTS = LossWeights(num_foreground=1, num_background=1, completeness=0.5, regr
 
 
 def published_model(num_classes: int, **changes: Any) -> ContextLoc:
-    """The published model for K classes, with changed fields."""
+    """The published model for K classes, with changes of its fields."""
     return ContextLoc(num_classes, **MODEL | changes)

@@ -1,4 +1,4 @@
-"""Batches drawn with NumPy, so that the model is measured wherever jax runs."""
+"""Batches drawn with NumPy, so that the model can be measured wherever jax runs."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from contextloc_jax.localization.tree import CHILDREN, TREE_NODES
 
 
 def random_batch(size: Size, seed: int = 0) -> Batch:
-    """A batch without repeated nodes; actions of 4 to 112 snippets, as long as log-uniform draws make them."""
+    """A batch without repeated nodes. Actions have 4 to 112 snippets; their lengths are log-uniform."""
     random = np.random.default_rng(seed)
     shape = size.videos, size.nodes
-    # Drawn in float32 and made positive in place: the peak memory of a case is not to be that of drawing it.
+    # Drawn in float32 and made positive in place, so that drawing does not set the peak memory of a case.
     features = random.standard_normal((size.videos, size.snippets, size.feature_width), np.float32)
     np.abs(features, out=features)
     longest = min(112, size.snippets // 2)
@@ -37,7 +37,7 @@ def random_batch(size: Size, seed: int = 0) -> Batch:
 
 
 def _training_trees(nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Trees of 21 nodes side by side: first hops [5 a tree, 5], second hops [trees, 5]."""
+    """Trees of 21 nodes side by side: first hops [5 trees, 5], second hops [trees, 5]."""
     return tree_hops(np.arange(nodes // TREE_NODES * TREE_NODES).reshape(-1, TREE_NODES))
 
 
@@ -48,7 +48,7 @@ def _shared_table(random: np.random.Generator, nodes: int) -> tuple[np.ndarray, 
 
 
 def _random_targets(random: np.random.Generator, size: Size) -> Targets:
-    """Of every video one foreground, six incomplete and one background center."""
+    """One foreground, six incomplete and one background center in every video."""
     shape = size.videos, len(CENTER_TYPES)
     center_type = np.broadcast_to(np.array(CENTER_TYPES, np.int32), shape)
     label = np.where(center_type == 2, 0, random.integers(1, size.classes + 1, shape)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What this machine's devices reach: matrix products and copies, through jax."""
+"""The highest rates of this machine's devices for matrix products and copies, through jax."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ def on_accelerator() -> bool:
 
 
 def matmul_rate(dtype: str = "float32") -> float:
-    """Operations a second of a product of two square matrices of `dtype`, summed as the model sums."""
+    """Operations per second of a product of two square matrices of `dtype`, summed in the same way as in the model."""
     width, products = (8192, 3) if on_accelerator() else (2048, 1)
     matrix = _random_matrix(width, dtype)
     jax.block_until_ready(_square(matrix))
@@ -37,7 +37,7 @@ def _square(matrix: jax.Array) -> jax.Array:
 
 
 def copy_rate() -> float:
-    """Bytes read and written a second, adding 1 to a large array in place on all cores: nothing moves bytes faster."""
+    """Bytes read and written per second when all cores add 1 to a large array in place: nothing moves bytes faster."""
     megabytes, passes = (2048, 10) if on_accelerator() else (256, 2)
     add = jax.jit(lambda a: a + 1, donate_argnums=0)
     array = jax.block_until_ready(add(jnp.zeros(megabytes * 250_000, jnp.float32)))

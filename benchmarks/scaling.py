@@ -1,7 +1,8 @@
-"""How scoring one video grows with its proposals N and its snippets T: seconds, and memory as the compiler plans it.
+"""How the cost of scoring one video grows with its proposals N and its snippets T: seconds, and the memory that the
+compiler plans.
 
 python -m benchmarks.scaling      writes docs/scaling_proposals.svg, docs/scaling_snippets.svg and the section of
-                                  docs/performance.md; about a minute
+                                  docs/performance.md; it takes about a minute
 """
 
 import math
@@ -25,7 +26,7 @@ SNIPPETS = [Size(1, snippets, 400) for snippets in (256, 512, 1024, 2048, 4096)]
 
 
 class Cost(NamedTuple):
-    """Median seconds of scoring one video; bytes of its arguments, scores and everything between, at their peak."""
+    """Median seconds of scoring one video; peak bytes of its arguments, its scores and everything between."""
 
     seconds: float
     num_bytes: int
@@ -51,7 +52,8 @@ def main() -> None:
 
 
 def costs_of(model: ContextLoc, sizes: list[Size], rounds: int = 9) -> list[Cost]:
-    """Every size in turn, round by round, so that what else a server does for some seconds falls on all sizes."""
+    """The costs of all sizes. They are measured in turn, round by round, so that other work on the machine slows all of
+    them."""
     programs = [scoring(model, size) for size in sizes]
     compiled = [program.compile() for program in programs]
     runs = [partial(program.run, executable) for program, executable in zip(programs, compiled, strict=True)]
@@ -63,7 +65,7 @@ def costs_of(model: ContextLoc, sizes: list[Size], rounds: int = 9) -> list[Cost
 
 
 def held_bytes(compiled) -> int:
-    """Exact, what the compiled program holds; its parameters, which do not grow, are left out."""
+    """The exact number of bytes that the compiled program holds, without parameters, which do not grow."""
     plan = compiled.memory_analysis()
     parameters = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(compiled.args_info[0][0]))
     return plan.argument_size_in_bytes - parameters + plan.output_size_in_bytes + plan.temp_size_in_bytes

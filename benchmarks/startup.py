@@ -1,7 +1,7 @@
 """Seconds from `python main.py` to the end of the first training step on `shoulder`.
 
-startup_shoulder  seconds: with prepared data and programs in the persistent compilation cache, median of three runs;
-                  first_seconds: of the run before them, which prepares the data and compiles
+startup_shoulder  seconds: median of three runs, with prepared data and with programs in the persistent compilation
+                  cache; first_seconds: of the run before them, which prepares the data and compiles
 """
 
 import os
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 300
 
 
 def measure(case: str, runs: int = 3) -> dict[str, float]:
-    """Runs main.py in processes of its own, each in a new workdir, and ends each after its first step."""
+    """Runs main.py in new processes, each in a new workdir, and ends each after its first step."""
     del case
     with tempfile.TemporaryDirectory() as folder:
         first, *others = [seconds_to_first_step(Path(folder), f"run{run}") for run in range(runs + 1)]
@@ -32,7 +32,7 @@ def measure(case: str, runs: int = 3) -> dict[str, float]:
 
 
 def seconds_to_first_step(folder: Path, name: str) -> float:
-    """Until the scalars of step 1 are logged: folder/tfds and folder/cache hold what runs have in common."""
+    """Seconds until the scalars of step 1 are logged. All runs share folder/tfds and folder/cache."""
     workdir = folder / name
     logged = [workdir / "scalars.jsonl", workdir / "selection" / "scalars.jsonl"]  # the latter with config.refit
     flags = ["--config=configs/shoulder.py", f"--workdir={workdir}", f"--config.data.data_dir={folder / 'tfds'}"]

@@ -1,6 +1,6 @@
 """The table of `make bench`, in Markdown, and its place in docs/performance.md.
 
-python -m benchmarks.table FILE [SECTION]      writes the results of BENCH_JSON=FILE there: SECTION table or accelerator
+python -m benchmarks.table FILE [SECTION]      writes the results of BENCH_JSON=FILE there; SECTION: table, accelerator
 """
 
 import json
@@ -38,18 +38,18 @@ def row(case: str, found: dict, columns: dict[str, str] = COLUMNS) -> str:
 
 
 def table(results: dict[str, dict]) -> list[str]:
-    """Rows of all cases, with the columns that any of them has."""
+    """The rows of all cases, with the columns that at least one of them has."""
     columns = {name: title for name, title in COLUMNS.items() if any(name in found for found in results.values())}
     return header(columns) + [row(case, found, columns) for case, found in results.items()]
 
 
 def figure(value: float) -> str:
-    """Three digits, and no exponent for large values."""
+    """The value with three digits, and without an exponent if it is large."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def write_section(page: Path, name: str, lines: list[str]) -> None:
-    """Replaces what lies between `<!-- name -->` and `<!-- end of name -->` of a Markdown page."""
+    """Replaces the lines between `<!-- name -->` and `<!-- end of name -->` in a Markdown page."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = page.read_text().partition(begin)
     _, marker, after = rest.partition(end)

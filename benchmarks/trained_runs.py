@@ -1,6 +1,6 @@
 """Runs of main.py whose accuracy is measured.
 
-A run that finished is not run again, so a sweep can be stopped and started.
+A finished run is not repeated, so a sweep can be stopped and started again.
 """
 
 import json
@@ -10,7 +10,8 @@ from pathlib import Path
 
 
 def metrics_of(workdir: Path, *flags: str) -> dict:
-    """metrics.json of the run with these flags, made first where it is not there. Sibling runs share their data."""
+    """metrics.json of the run with these flags. If it does not exist, main.py runs first. Runs in sibling folders share
+    their prepared data."""
     metrics = workdir / "metrics.json"
     if not metrics.exists():
         print(workdir.name, flush=True)

@@ -1,6 +1,7 @@
-"""What a step or the scores of a batch cannot do without: operations, bytes, and the seconds they take at least.
+"""What a step, or scoring a batch, needs at least: operations, bytes, and the seconds for these.
 
-Plain Python, so that the table's process stays small (benchmarks/__main__.py). Formulas: benchmarks/README.md.
+This module is plain Python, so that the process that prints the table stays small (benchmarks/__main__.py). Formulas:
+benchmarks/README.md.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ SCHEDULE_STEPS = 45 * 125  # THUMOS14: epochs x steps
 
 
 class Size(NamedTuple):
-    """videos V, snippets T, nodes M of a video, classes K, feature_width D; `training` or scoring; dtype."""
+    """videos V, snippets T, nodes M of a video, classes K, feature_width D; training: a step, else scoring; dtype."""
 
     videos: int
     snippets: int
@@ -37,7 +38,7 @@ SIZES = {
 
 
 def useful_operations(size: Size, context_width: int = 512, graph_width: int = 512) -> float:
-    """Multiplications and additions of the products of one step, or of scoring one batch."""
+    """Number of multiplications and additions in the products of one step, or of scoring one batch."""
     rows, centers = (INNER_NODES * len(CENTER_TYPES), len(CENTER_TYPES)) if size.training else (size.nodes, size.nodes)
     branch = 2 * context_width  # L-Net's part beside G-Net's
     projections = (size.nodes * 3 * 3 + 1) * size.feature_width * context_width
@@ -49,13 +50,13 @@ def useful_operations(size: Size, context_width: int = 512, graph_width: int = 5
 
 
 def moved_bytes(size: Size, batch_bytes: int, parameter_bytes: int) -> int:
-    """The batch read once; the parameters read once, in training parameters, gradients and momentum read and written;
-    the scores written."""
+    """Bytes of a step or of scoring: the batch is read once; the parameters are read once (in training, parameters,
+    gradients and momentum are read and written); the scores are written."""
     centers = len(CENTER_TYPES) if size.training else size.nodes
     score_bytes = 4 * size.videos * centers * (1 + 4 * size.classes)
     return batch_bytes + (6 if size.training else 1) * parameter_bytes + score_bytes
 
 
 def floor_seconds(operations: float, matmul_rate: float, num_bytes: float, copy_rate: float) -> float:
-    """The longer of computing and moving: nothing forbids doing both at once, so their sum would be no floor."""
+    """The longer of computing and moving. A machine may do both at once, so their sum would not be a floor."""
     return max(operations / matmul_rate, num_bytes / copy_rate)

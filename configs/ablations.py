@@ -1,7 +1,7 @@
 """The quickstart with one part of the model changed: configs/ablations.py:NAME, see ROWS.
 
 `make ablations` runs every row with three seeds and writes docs/ablations.md. All rows train on all training people for
-the whole schedule: choosing each one's epoch on a held-out person first would double the time.
+the whole schedule. To choose the epoch of each row on a held-out person first would double the time.
 """
 
 from configs import shoulder
@@ -11,14 +11,14 @@ P_GCN = {
     "model.global_context": False,
     "model.batch_norm": False,
     "model.gcn_dropout": 0.7,
-    # Without BatchNorm the features are larger: at a rate of 0.01 the activity loss stays above 2.
+    # Features are larger without BatchNorm: with a rate of 0.01, the activity loss stays above 2.
     "optimizer.learning_rate": 1e-3,
 }
 
 # name: (what it is, the keys that differ from configs/shoulder.py)
 ROWS = {
     "contextloc": ("ContextLoc", {}),
-    "no_l_net": ("L-Net without context: y alone, projected", {"model.local_context": False}),
+    "no_l_net": ("L-Net without context: only y, projected", {"model.local_context": False}),
     "no_g_net": ("without G-Net", {"model.global_context": False}),
     "no_adaptation": ("G-Net without adaptation: g itself, projected", {"model.adaptation": False}),
     "no_boundaries": ("without start and end segments", {"model.boundary_segments": False}),

@@ -13,7 +13,7 @@ STREAMS = ("rgb", "flow")
 
 
 def get_config(stream: str = "rgb"):
-    """The deltas for `activitynet13`: P-GCN's label thresholds there, 100 bins, the ActivityNet protocol."""
+    """The changes for `activitynet13`: P-GCN's label thresholds for it, 100 bins, the ActivityNet protocol."""
     if stream not in STREAMS:
         raise ValueError(f"configs/activitynet13.py:{stream}: expected one of {', '.join(STREAMS)}")
     config = default.get_config()
@@ -28,7 +28,7 @@ def get_config(stream: str = "rgb"):
     config.detection.protocol = "activitynet"
     config.detection.top_k = 100
     config.detection.nms_tiou = 0.4
-    config.detection.class_top_k = 2  # takes effect with config.detection.class_scores alone
+    config.detection.class_top_k = 2  # has an effect only with config.detection.class_scores
 
     config.data.dataset = "activitynet13"
     config.data.num_classes = 200

@@ -3,21 +3,21 @@
 python main.py --config=configs/shoulder.py --workdir=runs/shoulder      (make demo)
 Two CPU cores: about two minutes. Expected on the test people: see README.md.
 
-Recordings of seven people are few, so what differs from the published setting is regularization: strong weight
-decay, dropout in the graph, more foreground centers, and a short schedule.
+There are recordings of only seven training people. So this configuration adds regularization to the published one:
+strong weight decay, dropout in the graph, more foreground centers, and a short schedule.
 """
 
 from configs import default
 
 
 def get_config():
-    """The deltas for `shoulder`."""
+    """The changes for `shoulder`."""
     config = default.get_config()
     config.batch_size = 16
     config.num_epochs = 12
     config.visits_per_epoch = 5
     config.evaluate_every = 6
-    config.refit = True  # seven people are too few to spare one
+    config.refit = True  # with only seven people, the held-out one is needed for training too
     config.log_every = 5
 
     config.model.context_width = 256

@@ -13,7 +13,7 @@ STREAMS = ("rgb", "flow")
 
 
 def get_config(stream: str = "rgb"):
-    """The default configuration is the published one; the streams differ in their files alone."""
+    """The default configuration is the published one. The streams differ only in their files."""
     if stream not in STREAMS:
         raise ValueError(f"configs/thumos14.py:{stream}: expected one of {', '.join(STREAMS)}")
     config = default.get_config()

@@ -1,6 +1,6 @@
 """ContextLoc (temporal action localization, ICCV 2021) in JAX/Flax.
 
-The public names are those of contextloc_jax/api.py. They are imported when they are first used: `import contextloc_jax`
+The public names are those of contextloc_jax/api.py. Each is imported when it is first used, so `import contextloc_jax`
 imports neither jax nor TensorFlow.
 """
 

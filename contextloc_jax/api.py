@@ -1,7 +1,7 @@
-"""The library: what `import contextloc_jax` offers (docs/api.md has an example of each).
+"""The library: the names that `import contextloc_jax` offers (docs/api.md has an example of each).
 
-Numbers are those of the command line, to the bit. No function prints. Wrong input raises InputError, a ValueError whose
-message is one line. What takes long to import (jax) is imported by the functions that need it.
+The numbers are the same as on the command line, to the bit. No function prints. Wrong input raises InputError, a
+ValueError whose message is one line. jax takes long to import, so only the functions that need it import it.
 """
 
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contextloc_jax.localization.l_net import LNet
     from contextloc_jax.localization.proposal_nets import PGCN, NonLocal
 
-MODULES = {  # Flax modules, by where they are
+MODULES = {  # Flax module -> the file of localization/ that defines it
     "ContextLoc": "contextloc",
     "LNet": "l_net",
     "GNet": "g_net",
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The Flax modules, whose import brings jax."""
+    """The Flax modules. They are imported on first use, because they import jax."""
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -67,8 +67,8 @@ class Localizer:
     localizer = Localizer.load("runs/mine")
     detections = localizer(features, proposals_seconds, fps=25.0, duration_seconds=95.0)
 
-    class_names: K labels; settings: everything the run was configured with. Calls compile once for every bucket of
-    sizes (numbers of snippets and proposals, to powers of two).
+    class_names: the K labels. settings: the configuration of the run. The numbers of snippets and proposals are padded
+    to powers of two, and the model is compiled at the first call with new padded numbers.
     """
 
     def __init__(self, settings: "Settings", trained: "Trained"):
@@ -90,14 +90,14 @@ class Localizer:
     def load(
         cls, workdir: str | os.PathLike, checkpoint: str = "best", settings: Mapping[str, Any] | None = None
     ) -> "Localizer":
-        """The model of a workdir that was trained there.
+        """Loads the model of a trained workdir.
 
         Args:
           workdir: the folder of the run.
           checkpoint: 'best', 'latest' or a step.
-          settings: changes of how detections are made, by keys of the configuration: {"detection.nms_tiou": 0.5}.
+          settings: new values of keys that say how detections are made, such as {"detection.nms_tiou": 0.5}.
 
-        InputError: no checkpoint there, a damaged one, or a setting that cannot be.
+        InputError: no checkpoint can be read, or a setting is unknown, fixed by training, or out of range.
         """
         from contextloc_jax.commands.settings import read_settings
         from contextloc_jax.commands.trained import read_trained
@@ -106,7 +106,10 @@ class Localizer:
         changes = dict(settings or {})
         trained = read_trained(str(workdir), checkpoint, strict_restore=False)
         if wrong := [key for key in changes if not key.startswith(FREE_KEYS) or key not in trained.config]:
-            raise InputError(f"Localizer.load: {wrong[0]!r} is no setting that a trained model can change")
+            raise InputError(
+                f"Localizer.load: {wrong[0]!r} is not a setting that a trained model can change; expected keys such as "
+                "'detection.nms_tiou'"
+            )
         return cls(read_settings(trained.config | changes), trained)
 
     def __call__(
@@ -123,12 +126,12 @@ class Localizer:
         Args:
           features: [T, D] snippet features, finite numbers; D as in training.
           proposals_seconds: [N, 2] start and end, in seconds. The model scores all of them.
-          fps: frames a second of the video that the features were extracted from; by default config.data.fps.
-          duration_seconds: of the video; by default as long as its snippets.
-          video_id: names the video in the result, and keys the draw of each proposal's neighbors.
+          fps: frames per second of the video that the features were extracted from; by default config.data.fps.
+          duration_seconds: of the video; by default the time that its snippets cover.
+          video_id: the name of the video in the result. The random draw of neighbors depends on it.
 
         Returns: Detections (rows by class and decreasing score; segments in seconds; labels are `class_names`).
-        InputError: arrays of another shape or width, values that are not finite, a proposal that ends before it starts.
+        InputError: an array has another shape or width, a value is not finite, or a proposal ends before it starts.
         """
         from contextloc_jax.localization.decode import detect
 
@@ -144,10 +147,10 @@ class Localizer:
         duration_seconds: float | None = None,
         video_id: str = "video",
     ) -> VideoScores:
-        """What the model says of every proposal, before detections are made of it; arguments as of a call.
+        """The model's scores of every proposal. A call makes detections from them; arguments and InputError as there.
 
         Returns: VideoScores: proposals [N, 2] as fractions of the video, activity [N, K + 1], completeness [N, K],
-        regression [N, K, 2]. N counts the proposals that last at least a frame and start inside the video.
+        regression [N, K, 2]. N counts the proposals that last at least one frame and start inside the video.
         """
         from contextloc_jax.commands.trained import check_feature_width
         from contextloc_jax.localization.video_scores import Video, to_video_scores
@@ -169,10 +172,10 @@ class Localizer:
 
 
 def read_annotations(path: str | os.PathLike, protocol: str, subset: str | None = None) -> GroundTruth:
-    """The annotated instances of a file in ActivityNet's JSON form or THUMOS14's flat one.
+    """The annotated instances of a file in ActivityNet's JSON form or THUMOS14's flat form.
 
-    The videos are those of `subset`, by default of the one that `protocol` evaluates; all, where the file names none.
-    InputError, naming file and video: whatever is wrong with it.
+    The videos are those of `subset`; by default, of the subset that `protocol` evaluates. If the file names no subsets,
+    all its videos are read. InputError: the file is wrong; the message names the file and the video.
     """
     from input_pipeline.formats import annotations
 
@@ -181,11 +184,11 @@ def read_annotations(path: str | os.PathLike, protocol: str, subset: str | None 
 
 
 def read_features(path: str | os.PathLike, video_id: str | None = None) -> np.ndarray:
-    """Snippet features [T, D] of one video: float16 where the file has float16, else float32.
+    """Snippet features [T, D] of one video: float16 if the file has float16, else float32.
 
-    path: a folder with a file a video, or a file for all videos, of which `video_id` names one; or, without video_id,
-    one video's own file. .npy, .npz, HDF5, and torch tensors (torch is not needed).
-    InputError, naming file and video: no such file or key, damage, values that are not finite.
+    With `video_id`, path is a folder with one file per video, or one file for all videos. Without it, path is the file
+    of one video. Files: .npy, .npz, HDF5, and torch tensors (torch is not needed).
+    InputError: a file or key is missing or damaged, or a value is not finite; the message names the file and the video.
     """
     from input_pipeline.formats import features
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-# Before TensorFlow and jax are imported: TensorFlow only feeds the input, quietly.
+# Must be set before TensorFlow is imported. TensorFlow only reads the input, and should print little.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
@@ -24,12 +24,12 @@ from contextloc_jax.devices.host_memory import keep_freed_memory
 from contextloc_jax.devices.preemption import Stopped, StopSignal
 
 PACKAGE = Path(__file__).resolve().parent
-# An installed package has the configurations inside, a checkout beside it.
+# The shipped configurations lie inside an installed package, but beside the package in a checkout.
 SHIPPED = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 
 FLAGS = flags.FLAGS
 TOGETHER = ("coordinator", "num_processes", "process_id")
-MODES = {  # the flags each needs and those it may have, beside --workdir, --config and --checkpoint
+MODES = {  # the flags that a mode needs, and those that it may have, beside --workdir, --config and --checkpoint
     "train": (("config",), ("strict_restore", *TOGETHER)),
     "evaluate": (("config",), ("strict_restore", *TOGETHER)),
     "prepare": (("config",), ()),
@@ -46,13 +46,13 @@ class ConfigParser(ConfigFileFlagParser):
     """Reads --config=NAME[:variant] of a shipped configuration, or --config=FILE[:variant]."""
 
     def parse(self, text: str):
-        """The configuration. ValueError: there is none of that name, or its file does not make one."""
+        """The configuration. ValueError: there is no file of this name, or it is not a configuration."""
         name, *variant = text.split(":", 1)
         file = find_config(name)
         make_configs_importable(file.resolve().parent)
         try:
             config = super().parse(":".join([str(file), *variant]))
-            _ = config and config.keys  # a file that could not be read says so when it is first used
+            _ = config and config.keys  # the parser reports an unreadable file only when its result is first used
         except OSError as error:
             raise ValueError(str(error).splitlines()[-1]) from None
         except (AttributeError, ImportError, LookupError, SyntaxError) as error:
@@ -69,11 +69,11 @@ FLAGS["config"].parser = ConfigParser("config", lock_config=True)
 flags.DEFINE_enum("mode", "train", list(MODES), "What to do.")
 flags.DEFINE_string("workdir", None, "The folder of the run: results are written there.", required=True)
 flags.DEFINE_string("checkpoint", "best", "Which checkpoint to restore: best, latest or a step.")
-flags.DEFINE_bool("strict_restore", None, "Refuse a damaged checkpoint instead of taking the one before.")
-flags.DEFINE_string("coordinator", None, "Several processes: HOST:PORT of process 0; clusters say it by themselves.")
-flags.DEFINE_integer("num_processes", None, "Several processes: how many.", lower_bound=1)
-flags.DEFINE_integer("process_id", None, "Several processes: which one this is, from 0.", lower_bound=0)
-flags.DEFINE_string("torch_checkpoint", None, "import_torch reads it, export_torch writes it: a .pth(.tar) file.")
+flags.DEFINE_bool("strict_restore", None, "Refuse a damaged checkpoint instead of using the one before.")
+flags.DEFINE_string("coordinator", None, "Several processes: HOST:PORT of process 0; not needed on a cluster.")
+flags.DEFINE_integer("num_processes", None, "Several processes: how many there are.", lower_bound=1)
+flags.DEFINE_integer("process_id", None, "Several processes: the number of this one, from 0.", lower_bound=0)
+flags.DEFINE_string("torch_checkpoint", None, "import_torch reads this file, export_torch writes it: .pth or .pth.tar.")
 flags.DEFINE_string("detections", None, "score: a file of detections, ActivityNet's .json or .csv.")
 flags.DEFINE_string("annotations", None, "score: a file of annotations, ActivityNet's JSON or THUMOS14's flat form.")
 flags.DEFINE_string("protocol", None, "score, compare, fuse: thumos14 or activitynet.")
@@ -81,7 +81,9 @@ flags.DEFINE_string("subset", None, "score: the annotated subset to evaluate (de
 flags.DEFINE_string("runs", None, "compare: two evaluated or scored workdirs, A,B.")
 flags.DEFINE_string("streams", None, "fuse: evaluated workdirs with weights, rgb=DIR:1,flow=DIR:1.2.")
 flags.DEFINE_string("class_scores", None, "fuse: video-level class scores, a .json or .npy file, or 'oracle'.")
-flags.DEFINE_integer("class_top_k", None, "fuse: classes kept a video, the best of --class_scores; 0: all.", 0)
+flags.DEFINE_integer(
+    "class_top_k", None, "fuse: how many classes of a video are kept, the best by --class_scores; 0: all.", 0
+)
 
 
 def entry() -> None:
@@ -89,14 +91,14 @@ def entry() -> None:
     for flag in FLAGS.flags_by_module_dict()[__name__]:
         FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows the flags of the program
     program = sys.modules["__main__"]
-    program.__doc__ = program.__doc__ or __doc__  # --help shows it; the script of an installed package has none
+    program.__doc__ = program.__doc__ or __doc__  # shown by --help; the script of an installed package has no docstring
     app.run(main, flags_parser=parse)
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the mode that the parsed flags ask for; arguments: the program and what is no flag."""
+    """Runs the mode that the flags choose. arguments: the program, then the arguments that are not flags."""
     check_flags(FLAGS.mode, arguments[1:])
-    logging.set_verbosity(logging.FATAL)  # libraries' advice to developers; what they raise is told below
+    logging.set_verbosity(logging.FATAL)  # hides logs that libraries write for developers; errors are printed below
     try:
         run(FLAGS.mode)
     except InputError as error:
@@ -109,22 +111,22 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """absl's parser, but every mistake is one line and exit code 2."""
+    """Parses the flags as absl does, but reports a mistake in one line, with exit code 2."""
     try:
         return FLAGS(arguments)
-    except (AttributeError, KeyError) as error:  # of ml_collections, for --config.no_such_key=...
+    except (AttributeError, KeyError) as error:  # ml_collections raises them for --config.no_such_key=...
         while error.args and isinstance(error.args[0], Exception):
             error = error.args[0]
         refuse(f"--config.KEY=VALUE: the configuration has no such key: {error.args[0] if error.args else error}")
     except flags.Error as error:
-        first, *more = str(error).splitlines()  # more: a traceback, which ends with what went wrong
+        first, *more = str(error).splitlines()  # more: a traceback, whose last line says what is wrong
         refuse(" ".join([first, *more[-1:]]))
 
 
 def check_flags(mode: str, rest: list[str]) -> None:
     """Refuses a command line whose flags do not fit its mode."""
     if rest:
-        refuse(f"{rest[0]!r} is no flag: every argument starts with --")
+        refuse(f"{rest[0]!r} is not a flag: every argument starts with --")
     needed, optional = MODES[mode]
     for name in needed:
         if FLAGS[name].value in (None, ""):
@@ -135,7 +137,7 @@ def check_flags(mode: str, rest: list[str]) -> None:
 
 
 def refuse(message: str) -> None:
-    """Ends the program: a command line that cannot be meant."""
+    """Prints what is wrong with the command line, and ends the program with exit code 2."""
     print(f"usage error: {' '.join(message.split()).rstrip('.')}; --help lists all flags", file=sys.stderr)
     sys.exit(2)
 
@@ -144,10 +146,10 @@ def refuse(message: str) -> None:
 
 
 def find_config(name: str) -> Path:
-    """The file of the configuration `name`. ValueError: there is none.
+    """The file of the configuration `name`. ValueError: there is no such file.
 
-    NAME is a shipped configuration, anything else the path of a file. configs/NAME.py is the file of that path where
-    there is one (in a checkout), and the shipped configuration elsewhere.
+    `name` is the name of a shipped configuration or the path of a file. The path configs/NAME.py also means the shipped
+    configuration NAME, where there is no file of this path (outside a checkout).
     """
     shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.py"))}
     if name in shipped:
@@ -156,25 +158,25 @@ def find_config(name: str) -> Path:
         return Path(name)
     if name.startswith("configs/") and name.endswith(".py") and Path(name).stem in shipped:
         return SHIPPED / Path(name).name
-    raise ValueError(f"there is no file {name!r} and no shipped configuration of that name: {', '.join(shipped)}")
+    raise ValueError(f"there is no file {name!r} and no shipped configuration of that name ({', '.join(shipped)})")
 
 
 def make_configs_importable(folder: Path) -> None:
-    """Makes `from configs import default` work in a configuration that lies in `folder`.
+    """Makes `from configs import default` work in a configuration file in `folder`.
 
-    `configs` is the folder itself where it has that name, and then the shipped configurations. An installed package
-    has no such top-level package, so that it cannot stand in the way of another project's.
+    The package `configs` contains the files of `folder`, if that is called configs, and the shipped configurations. It
+    exists only in this process: contextloc_jax installs no package `configs`, which could hide one of another project.
     """
     package = ModuleType("configs")
     package.__path__ = [str(place) for place in (folder, SHIPPED) if place.name == "configs"]
     sys.modules["configs"] = package
 
 
-# From the flags to the mode; what takes long to import is imported where a mode needs it
+# From the flags to the mode. Slow imports stand where a mode needs them.
 
 
 def run(mode: str) -> None:
-    """Runs the modes that need no dataset, and hands on the others."""
+    """Runs a mode. Modes that read a dataset go to `run_on_dataset`."""
     workdir = FLAGS.workdir
     match mode:
         case "score":
@@ -206,7 +208,7 @@ def settings_of(config):
 
 
 def run_on_dataset(mode: str, config, workdir: str) -> None:
-    """Runs the modes that read a dataset by its configuration, and therefore import TensorFlow and jax."""
+    """Runs a mode that reads the dataset of a configuration. These modes import TensorFlow and jax."""
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(workdir, "compilation_cache"))
     keep_freed_memory()
     stop_signal = StopSignal() if mode == "train" else None  # before the imports, which take seconds

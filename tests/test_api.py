@@ -61,8 +61,8 @@ def test_settings_of_detections_can_be_changed_and_others_not(trained, localizer
     few = cl.Localizer.load(workdir, settings={"detection.top_k": 3})
     assert len(few(features, proposals, **timing).scores) <= 3 < len(localizer(features, proposals, **timing).scores)
     for key, value, message in (
-        ("model.graph_width", 8, "no setting that a trained model can change"),
-        ("detection.nms_tiu", 0.5, "no setting"),
+        ("model.graph_width", 8, "is not a setting that a trained model can change"),
+        ("detection.nms_tiu", 0.5, "not a setting"),
         ("detection.nms_tiou", 35, r"config\.detection\.nms_tiou is 35; expected"),
     ):
         with pytest.raises(cl.InputError, match=message):

@@ -26,7 +26,7 @@ from tests.helpers.paths import ROOT
         ((SHOULDER, "--workdir={workdir}", "--config.batch_size=many"), ("batch_size", "many")),
         ((SHOULDER, "--workdir={workdir}", "--mode=eval"), ("--mode=eval", "evaluate")),
         ((SHOULDER, "--workdir={workdir}", "--batch=1"), ("'batch'",)),
-        ((SHOULDER, "--workdir={workdir}", "evaluate"), ("'evaluate' is no flag",)),
+        ((SHOULDER, "--workdir={workdir}", "evaluate"), ("'evaluate' is not a flag",)),
         (("--config=configs/nowhere.py", "--workdir={workdir}"), ("configs/nowhere.py",)),
         (("--config=shouldr", "--workdir={workdir}"), ("'shouldr'", " shoulder,", " thumos14")),
         (

@@ -63,7 +63,7 @@ def test_train_then_train_again_then_evaluate(tmp_path):
     assert evaluated.returncode == 0 and contents() == expected
 
     other = run_main(*common, "--config.seed=1")
-    assert_one_line(other, 1, "seed is 1, there 0", "use a new --workdir")
+    assert_one_line(other, 1, "seed is 1, expected 0", "or a new --workdir")
     absent = run_main(*common, "--mode=evaluate", "--checkpoint=77")
     assert_one_line(absent, 1, "--checkpoint=77", "expected best, latest or one of [3]")
 

@@ -1,7 +1,7 @@
 """The mode compare: is the second of two evaluated runs better than the first, or is the difference chance?
 
-Reads detections.json and the ground truth of both workdirs, matches each run once and leaves comparison.json. It needs
-no model: neither jax nor TensorFlow is imported. Everything is read and computed before anything is written.
+Reads detections.json and the ground truth of both workdirs, matches each run once and writes comparison.json. It needs
+no model: neither jax nor TensorFlow is imported. Nothing is written before everything is read and computed.
 """
 
 from pathlib import Path
@@ -16,9 +16,10 @@ from contextloc_jax.report.tables import format_comparison, verdict_text
 
 
 def compare(workdir: str, runs: str, protocol: str | None) -> None:
-    """Says whether the second of two runs differs from the first by more than chance; leaves comparison.json.
+    """Prints whether the second of two runs differs from the first by more than chance, and writes comparison.json.
 
     runs: two workdirs, 'A,B'. protocol: its name; None: the one that both were evaluated under.
+    InputError: a run was not evaluated, or the runs have different protocols or ground truth.
     """
     names = [name for name in runs.split(",") if name]
     if len(names) != 2:

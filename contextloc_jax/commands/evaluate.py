@@ -1,4 +1,4 @@
-"""The mode evaluate: a checkpoint on the test split."""
+"""The mode evaluate: evaluates a checkpoint on the test split."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from contextloc_jax.devices.preemption import NO_SIGNAL, StopSignal
 def evaluate(
     settings: Settings, workdir: str, inputs: Inputs, checkpoint: str = "best", strict_restore: bool = False
 ) -> None:
-    """Restores a checkpoint ('best', 'latest' or a step) and leaves scores.npz, detections.json, metrics.json,
-    diagnosis.json and report.html in workdir."""
+    """Restores a checkpoint ('best', 'latest' or a step), and writes scores.npz, detections.json, metrics.json,
+    diagnosis.json and report.html to workdir."""
     trained = restore(settings, workdir, checkpoint, strict_restore)
     evaluate_trained(settings, workdir, inputs, prepare(workdir, inputs), trained)
 
@@ -29,11 +29,11 @@ def evaluate_trained(
     trained: Trained,
     stop_signal: StopSignal = NO_SIGNAL,
 ) -> None:
-    """Evaluates a restored model on the test split of a prepared dataset. Raises Stopped where asked to stop."""
+    """Evaluates a restored model on the test split of a prepared dataset. Raises Stopped if asked to stop."""
     source = inputs.test_data(prepared)
     if trained.class_names not in (None, source.class_names):
         raise InputError(
-            f"{workdir}: checkpoint {trained.step} knows the classes {trained.class_names}, the data "
+            f"{workdir}: checkpoint {trained.step} was trained on the classes {trained.class_names}, but the data has "
             f"{source.class_names}; evaluate on the dataset it was trained on"
         )
     stats = trained.regression_stats

@@ -1,6 +1,6 @@
-"""What compare and fuse read of an evaluated run: the files of its workdir, its protocol and its ground truth.
+"""What compare and fuse read from an evaluated run: the files of its workdir, its protocol and its ground truth.
 
-evaluate and fuse leave scores.npz, which holds the ground truth too; score leaves ground_truth.npz. All of them leave
+evaluate and fuse write scores.npz, which also holds the ground truth. score writes ground_truth.npz. All three write
 detections.json and metrics.json.
 """
 
@@ -18,20 +18,20 @@ SCORES, METRICS, DETECTIONS, GROUND_TRUTH = "scores.npz", "metrics.json", "detec
 
 
 class Measured(NamedTuple):
-    """What a run's metrics.json says of how and on what it was evaluated. identity: digest of the evaluated data."""
+    """What metrics.json says about the evaluation of a run. identity: the digest of the evaluated data."""
 
     protocol: Protocol
     identity: str
 
 
 def check_evaluated_folder(folder: Path, where: str) -> None:
-    """InputError unless the folder is there; where: the flag that names it."""
+    """InputError: the folder does not exist. where: the flag that names it, for the message."""
     if not folder.is_dir():
         raise InputError(f"{where}: there is no such folder; expected the workdir of an evaluated run")
 
 
 def ground_truth_of(folder: Path) -> GroundTruth:
-    """What a run was evaluated against. InputError: it was not evaluated, or its file is damaged."""
+    """The ground truth of an evaluated run. InputError: the run was not evaluated, or its file is damaged."""
     path = next((path for path in (folder / SCORES, folder / GROUND_TRUTH) if path.exists()), None)
     truth = load_ground_truth(path) if path else None
     if truth is None:
@@ -40,7 +40,7 @@ def ground_truth_of(folder: Path) -> GroundTruth:
 
 
 def read_metrics(folder: Path) -> Measured:
-    """What a run's metrics.json says. InputError: it is missing, damaged or of another kind."""
+    """Reads metrics.json of a run. InputError: the file is missing, damaged or of another kind."""
     content = read_json(folder / METRICS)
     try:
         protocol, identity = content["protocol"], content["data"]["identity"]
@@ -49,15 +49,15 @@ def read_metrics(folder: Path) -> Measured:
     except (TypeError, KeyError):
         pass
     raise InputError(
-        f"{folder / METRICS}: names no data, or no protocol (one of {', '.join(PROTOCOLS)}); is it the metrics.json of"
-        " an evaluated run?"
+        f"{folder / METRICS}: names no data, or no known protocol; expected the metrics.json of an evaluated run, with"
+        f" protocol {' or '.join(PROTOCOLS)}"
     )
 
 
 def chosen_protocol(name: str | None, folders: Sequence[Path]) -> Protocol:
-    """The protocol called `name`, by default the one that all runs were evaluated under.
+    """The protocol of this name; if `name` is None, the one that all runs were evaluated under.
 
-    InputError: no protocol has the name, or the runs differ and there is no name.
+    InputError: no protocol has this name, or the runs have different protocols.
     """
     if name:
         return find_protocol(name)

@@ -1,4 +1,4 @@
-"""The mode export_torch: a checkpoint of a workdir as the authors' PyTorch code saves its own."""
+"""The mode export_torch: writes a checkpoint of a workdir in the form of the authors' PyTorch code."""
 
 import numpy as np
 

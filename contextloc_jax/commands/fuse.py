@@ -1,8 +1,8 @@
-"""The mode fuse: several evaluated runs (streams, such as RGB and optical flow) as one.
+"""The mode fuse: fuses several evaluated runs (streams, such as RGB and optical flow) into one.
 
 Reads scores.npz of every workdir, averages the raw scores by weight (localization/fusion.py), makes detections with the
-settings that the authors fuse with under the protocol, and leaves evaluate's files. It needs no model: neither jax nor
-TensorFlow is imported. Everything is read and computed before anything is written.
+authors' settings for fused streams under the protocol, and writes the same files as evaluate. It needs no model:
+neither jax nor TensorFlow is imported. Nothing is written before everything is read and computed.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ STREAMS_FORM = "expected --streams=NAME=DIR:WEIGHT,..., such as rgb=runs/rgb:1,f
 
 
 class Stream(NamedTuple):
-    """One evaluated workdir that is fused, and its weight."""
+    """One evaluated workdir to fuse, and its weight."""
 
     name: str
     workdir: Path
@@ -46,14 +46,16 @@ def fuse(
     class_scores: str | None = None,
     class_top_k: int | None = None,
 ) -> None:
-    """Fuses the scores of evaluated workdirs by their weights and leaves evaluate's files.
+    """Fuses the scores of evaluated workdirs by their weights, and writes the same files as evaluate.
 
-    streams: see STREAMS_FORM. protocol: its name; None: the one that all streams were evaluated under. class_scores,
-    class_top_k: as config.detection's; None: none, and the protocol's usual number of classes.
+    streams: see STREAMS_FORM. protocol: its name; None: the one that all streams were evaluated under.
+    class_scores: as config.detection.class_scores; None: none.
+    class_top_k: as config.detection.class_top_k; None: that of the protocol.
+    InputError: a flag is wrong, or the streams do not fit each other.
     """
     parsed = parse_streams(streams)
     if class_top_k is not None and not class_scores:
-        raise InputError(f"--class_top_k chooses among --class_scores, which is not given; name a file or {ORACLE!r}")
+        raise InputError(f"--class_top_k needs --class_scores, which is not given; give a file or {ORACLE!r}")
     for stream in parsed:
         check_evaluated_folder(stream.workdir, f"--streams: {stream.name}={stream.workdir}")
         if stream.workdir.resolve() == Path(workdir).resolve():
@@ -68,32 +70,32 @@ def fuse(
 
 
 def parse_streams(text: str) -> list[Stream]:
-    """'rgb=DIR:1,flow=DIR:1.2' -> streams. InputError: another form, a name or folder twice, a weight that is none."""
+    """'rgb=DIR:1,flow=DIR:1.2' -> streams. InputError: another form, a name or folder twice, or a wrong weight."""
     streams = []
     for part in text.split(","):
         name, equals, rest = part.strip().partition("=")
         folder, colon, weight = rest.rpartition(":")
         if not (name and equals and folder and colon):
-            raise InputError(f"--streams: {excerpt(part)} is no stream; {STREAMS_FORM}")
+            raise InputError(f"--streams: {excerpt(part)} is not a stream; {STREAMS_FORM}")
         try:
             streams.append(Stream(name, Path(folder), float(weight)))
         except ValueError:
-            raise InputError(f"--streams: weight {excerpt(weight)} of {name} is no number; {STREAMS_FORM}") from None
+            raise InputError(f"--streams: weight {excerpt(weight)} of {name} is not a number; {STREAMS_FORM}") from None
         if not 0 <= streams[-1].weight < np.inf:
-            raise InputError(f"--streams: weight of {name} is {weight}; expected a number from 0")
+            raise InputError(f"--streams: weight of {name} is {weight}; expected a finite number >= 0")
     for what, keys in (("name", [s.name for s in streams]), ("folder", [s.workdir.resolve() for s in streams])):
         if len(set(keys)) < len(keys):
             twice = next(stream for stream, key in zip(streams, keys, strict=True) if keys.count(key) > 1)
             raise InputError(f"--streams: the {what} of {twice.name} occurs twice; expected every stream once")
     if len(streams) < 2:
-        raise InputError(f"--streams={text}: one stream is nothing to fuse; {STREAMS_FORM}")
+        raise InputError(f"--streams={text}: found one stream, expected at least two; {STREAMS_FORM}")
     if not sum(stream.weight for stream in streams):
         raise InputError(f"--streams={text}: all weights are 0; {STREAMS_FORM}")
     return streams
 
 
 def _detection_settings(protocol: Protocol, class_scores: str | None, class_top_k: int | None) -> DetectionSettings:
-    """The authors' settings for fused streams."""
+    """The authors' settings for fused streams under a protocol."""
     usual = protocol.fusion
     return DetectionSettings(
         protocol=protocol,
@@ -106,16 +108,19 @@ def _detection_settings(protocol: Protocol, class_scores: str | None, class_top_
 
 
 def _common_ground_truth(folders: Sequence[Path], names: Sequence[str]) -> GroundTruth:
-    """What all streams were evaluated against. InputError: it differs between them."""
+    """The ground truth that all streams were evaluated against. InputError: they have different ones."""
     first, *others = [ground_truth_of(folder) for folder in folders]
     for name, truth in zip(names[1:], others, strict=True):
         check_same_ground_truth(first, truth, (names[0], name))
         if truth.labels != first.labels:
-            raise InputError(f"{names[0]} and {name} number other classes; evaluate both with the same classes")
+            raise InputError(
+                f"{names[0]} and {name} have different classes, or the same in another order; evaluate both with the "
+                "same classes"
+            )
     return first
 
 
 def _fused_identity(folders: Sequence[Path]) -> str:
-    """The streams' identity where it is one; streams of other features on the same videos give a digest of theirs."""
+    """The identity of the data. Streams have different identities if their features differ: then a digest of these."""
     identities = sorted({read_metrics(folder).identity for folder in folders})
     return identities[0] if len(identities) == 1 else hashlib.sha256("\n".join(identities).encode()).hexdigest()

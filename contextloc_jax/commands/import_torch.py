@@ -1,4 +1,4 @@
-"""The mode import_torch: a checkpoint of the authors' PyTorch code as a workdir of this project."""
+"""The mode import_torch: makes a workdir from a checkpoint of the authors' PyTorch code."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ IMPORTED_STEP = 0
 
 
 def import_torch(settings: Settings, workdir: str, torch_checkpoint: str) -> None:
-    """Writes workdir/checkpoints from a .pth or .pth.tar file of ContextLoc or P-GCN that fits config.model."""
+    """Writes workdir/checkpoints from a .pth or .pth.tar file of ContextLoc or P-GCN. It must fit config.model."""
     path = torch_checkpoint
     state_dict, regression_stats = read_torch_checkpoint(path)
     feature_width = model_sizes(state_dict, path)["feature_width"]

@@ -1,7 +1,7 @@
-"""What a run asks of its data: the one description that both sides keep to.
+"""The interface between a run and its data: the values that the data depends on, and what a run asks for.
 
-`input_pipeline.inputs.Inputs` is made of these values and does this; a benchmark or a test may bring arrays instead.
-This package never imports TensorFlow, so the command line hands the object in.
+`input_pipeline.inputs.Inputs` is made from InputValues and implements this interface. A benchmark or a test may use an
+object that gives arrays. This package never imports TensorFlow, so the command line makes the object and passes it in.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +15,12 @@ from contextloc_jax.core.structs import Batch, GroundTruth
 class InputValues(NamedTuple):
     """The values of a configuration that the input pipeline needs.
 
-    dataset: its name; data: every key below config.data, by flat name ('fps', 'synthetic.train_videos', ...), of which
-    the dataset takes its own. labels: thresholds of foreground, incomplete and background, by the names of
-    config.sampling. centers: foreground, incomplete and background centers a video. data_dir: '' for workdir/tfds.
+    dataset: its name.
+    data: all keys below config.data, by flat name ('fps', 'synthetic.train_videos', ...). The dataset takes its own.
+    data_dir: where prepared data lies; '' for workdir/tfds.
+    labels: thresholds of foreground, incomplete and background, by their names in config.sampling.
+    centers: numbers of foreground, incomplete and background centers of a video.
+    The other fields are the keys of the same name in configs/default.py.
     """
 
     dataset: str
@@ -34,7 +37,7 @@ class InputValues(NamedTuple):
 
 
 class Source(Protocol):
-    """The videos of a split: `records` have a video_id; identity is a digest of all that is in it."""
+    """The videos of a split. Every record has a video_id. identity: a digest of all that the split contains."""
 
     records: Sequence[Any]
     class_names: list[str]
@@ -47,7 +50,7 @@ class Source(Protocol):
 
 
 class TrainingData(Protocol):
-    """What a run trains on; validation is None where no video is held out.
+    """The data that a run trains on. validation: the held-out videos; None if there are none.
 
     regression_stats [2, 2] float64: mean and standard deviation (rows) of (center shift, log size).
     """
@@ -58,31 +61,32 @@ class TrainingData(Protocol):
 
 
 IndexedBatches = Iterable[tuple[np.ndarray, Batch]]
-"""(indices of videos [v] int32, -1 for a padding row; this process's v rows of a batch)."""
+"""(indices of videos [v] int32, -1 for a padding row; the v rows of a batch that belong to this process)."""
 
 
 class Inputs(Protocol):
-    """The data of a run. Methods that read files raise InputError for whatever is wrong with them."""
+    """The data of a run. A method that reads files raises InputError if a file is wrong."""
 
     def prepare(self, workdir: str) -> Any:
-        """Builds the dataset where it is absent, leaves data_report.json in workdir; returns what opens its splits."""
+        """Builds the dataset if it does not exist, writes data_report.json to workdir, and returns the prepared
+        dataset."""
 
     def prepare_prediction(self, workdir: str) -> Any:
-        """As `prepare`, of the test files alone, with or without ground truth."""
+        """The same as `prepare`, but only for the test files, with or without ground truth."""
 
     def training_data(self, prepared: Any, hold_out: bool = True) -> TrainingData:
-        """The train split; part of it is held out where the values and `hold_out` say so."""
+        """The train split. If validation_fraction > 0 and `hold_out`, part of it is held out."""
 
     def test_data(self, prepared: Any) -> Source:
         """The test split."""
 
     def steps_per_epoch(self, source: Any) -> int:
-        """At least 1. InputError: the videos do not fill one batch."""
+        """Training steps in one epoch, at least 1. InputError: the videos do not fill one batch."""
 
     def train_batches(
         self, data: Any, start_step: int, num_steps: int, process_index: int, process_count: int
     ) -> Iterator[tuple[np.ndarray, Batch]]:
-        """This process's rows of the batches start_step .. num_steps - 1."""
+        """The rows of this process in the batches start_step .. num_steps - 1, with the indices of their videos."""
 
     def evaluation_batches(
         self, source: Any, videos_per_batch: int, process_index: int, process_count: int

@@ -1,4 +1,4 @@
-"""The mode predict: detections in videos that nobody annotated."""
+"""The mode predict: makes detections in videos without annotations."""
 
 from pathlib import Path
 
@@ -18,8 +18,11 @@ FOLDER = "predictions"  # of the workdir
 def predict(
     settings: Settings, workdir: str, inputs: Inputs, checkpoint: str = "best", strict_restore: bool = False
 ) -> None:
-    """Restores a checkpoint and leaves detections.json, detections.csv and report.html in workdir/predictions, of the
-    videos of config.data.test_proposals, which need no ground truth. What evaluate left in workdir stays."""
+    """Restores a checkpoint, and writes detections.json, detections.csv and report.html to workdir/predictions.
+
+    The videos are those of config.data.test_proposals; they need no ground truth. The files that evaluate wrote to
+    workdir stay as they are.
+    """
     check_not_oracle(settings.detection.class_scores)
     trained = restore(settings, workdir, checkpoint, strict_restore)
     source = inputs.test_data(processes.first_before_others(lambda: inputs.prepare_prediction(workdir)))

@@ -1,4 +1,4 @@
-"""The mode prepare: builds the dataset where it is absent and says what its files hold."""
+"""The mode prepare: builds the dataset if it does not exist, and reports what its files hold."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from contextloc_jax.devices import processes
 
 
 def prepare(workdir: str, inputs: Inputs) -> Any:
-    """Leaves data_report.json in workdir; returns the prepared dataset. The first process builds, others find it."""
+    """Writes data_report.json to workdir, and returns the prepared dataset. The first process builds it for all."""
     return processes.first_before_others(lambda: inputs.prepare(workdir))

@@ -1,4 +1,4 @@
-"""Scores -> detections -> metrics -> files and report; the one path that training and the command line share."""
+"""Scores -> detections -> metrics -> files and report: the only path, which all modes share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from contextloc_jax.workdir.scalar_log import read_curves
 
 
 def measure(scores: Sequence[VideoScores], ground_truth: GroundTruth, settings: DetectionSettings) -> dict:
-    """The dict of `evaluate` for the detections in `scores`: all that validation during training needs."""
+    """The dict of `evaluate` for the detections made from `scores`. Validation during training needs no more."""
     return evaluate(detect(scores, ground_truth.labels, settings, ground_truth), ground_truth, settings.protocol)
 
 
@@ -38,14 +38,14 @@ def write_results(
     identity: str,
     title: str,
 ) -> dict:
-    """Leaves scores.npz, detections.json, metrics.json, diagnosis.json and report.html in workdir; prints the table.
+    """Writes scores.npz, detections.json, metrics.json, diagnosis.json and report.html to workdir; prints the table.
 
-    identity: digest of the evaluated data, stamped into metrics.json. Returns the metrics.
+    identity: digest of the evaluated data, for metrics.json. title: of the report. Returns the metrics.
     """
     detections = detect(scores, ground_truth.labels, settings, ground_truth)
     judged = judge(detections, ground_truth, settings.protocol)
     metrics, diagnosis = assess(judged, identity), diagnose(judged)
-    if settings.class_scores:  # a number made with a classifier, or the annotations, is another number: say so
+    if settings.class_scores:  # they change the mAP, so metrics.json must name them
         metrics["class_scores"] = {"source": Path(settings.class_scores).name, "top_k": settings.class_top_k}
     workdir = make_folder(workdir)
     save_scores(workdir / "scores.npz", scores, ground_truth)
@@ -57,7 +57,7 @@ def write_results(
 
 
 def write_unjudged(workdir: str | Path, detections: Detections, title: str) -> None:
-    """Leaves detections.json, detections.csv and report.html in workdir: detections that nobody can judge yet."""
+    """Writes detections.json, detections.csv and report.html to workdir, for detections without ground truth."""
     workdir = Path(workdir)
     write_activitynet(workdir / "detections.json", detections)
     write_csv(workdir / "detections.csv", detections)
@@ -66,9 +66,9 @@ def write_unjudged(workdir: str | Path, detections: Detections, title: str) -> N
 
 
 def write_assessed(workdir: Path, judged: Judged, metrics: dict, diagnosis: dict, title: str, curves: dict) -> None:
-    """Leaves metrics.json, diagnosis.json and report.html in workdir, whoever made the detections.
+    """Writes metrics.json, diagnosis.json and report.html to workdir, for the detections of any tool.
 
-    curves: {name: (steps, values)} of training, {} for none.
+    curves: {name: (steps, values)} of training; {} for none.
     """
     write_json(workdir / "metrics.json", metrics)
     write_json(workdir / "diagnosis.json", diagnosis)

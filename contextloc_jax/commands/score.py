@@ -1,7 +1,7 @@
-"""The mode score: any tool's file of detections against a file of annotations.
+"""The mode score: evaluates the detections of any tool against a file of annotations.
 
-Leaves metrics.json, diagnosis.json and report.html, and for --mode=compare detections.json and ground_truth.npz. It
-needs no model: neither jax nor TensorFlow is imported. Everything is read and computed before anything is written.
+Writes metrics.json, diagnosis.json and report.html; and for --mode=compare, detections.json and ground_truth.npz. It
+needs no model: neither jax nor TensorFlow is imported. Nothing is written before everything is read and computed.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from contextloc_jax.report.tables import diagnosis_tables, precision_table
 
 
 def score(workdir: str, detections: str, annotations: str, protocol: str, subset: str | None, reader) -> None:
-    """Evaluates a file of detections against a file of annotations and leaves the files named above.
+    """Evaluates a file of detections against a file of annotations, and writes the files named above.
 
-    protocol: its name. subset: the annotated subset; None: what the protocol evaluates. reader: the module
-    input_pipeline.formats.annotations, which main.py hands in because this package never imports input_pipeline.
+    protocol: its name. subset: the annotated subset; None: the one that the protocol evaluates. reader: the module
+    input_pipeline.formats.annotations. The command line passes it in, because commands/ never imports input_pipeline.
     """
     chosen = find_protocol(protocol)
-    progress = Progress("score", 100, after_seconds=3)  # percent, as a million detections take their time
+    progress = Progress("score", 100, after_seconds=3)  # percent; a million detections take a while
     report = reader.ReadReport()
     videos = reader.read_annotations(annotations, report)
     truth = reader.ground_truth(videos, chosen, subset, reader.class_names(videos), annotations)
@@ -59,7 +59,8 @@ def score(workdir: str, detections: str, annotations: str, protocol: str, subset
 
 
 def content_digest(truth: GroundTruth) -> str:
-    """SHA-256 (hex) of what evaluation reads of annotations; the order of videos and instances changes nothing."""
+    """SHA-256 (hex) of all annotations that evaluation reads. It does not depend on the order of videos and
+    instances."""
     instances = {name: [] for name in truth.video_ids}
     for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):
         instances[truth.video_ids[video]].append([truth.labels[label], *segment])
@@ -69,18 +70,18 @@ def content_digest(truth: GroundTruth) -> str:
 
 
 def _check_subset(found: Detections, truth: GroundTruth, subsets: dict[str, str], path: str) -> None:
-    """InputError where detections are of annotated videos of another subset; other strangers are check_names'."""
+    """InputError: a video of the detections is in another subset. `check_names` finds videos without annotations."""
     evaluated = set(truth.video_ids)
     others = [name for name in found.video_ids if name not in evaluated and name in subsets]
     if others:
         raise InputError(
             f"{path}: {len(others)} of its videos, such as {others[0]!r}, are of subset {subsets[others[0]]!r}, not of"
-            f" the {len(evaluated)} evaluated; choose with --subset, or leave them out"
+            f" the {len(evaluated)} evaluated; choose the subset with --subset, or remove these videos from the file"
         )
 
 
 def _doubts(found: Detections, truth: GroundTruth, metrics: dict) -> list[str]:
-    """What makes a low mAP look like a mistake of units and not of the detector."""
+    """Signs that a mAP is low because of wrong units or files, and not because of the detector."""
     durations = dict(zip(truth.video_ids, truth.duration_seconds.tolist(), strict=True))
     duration = np.array([durations.get(name, np.nan) for name in found.video_ids])[found.video]
     late = int(np.count_nonzero(found.segments[:, 0] > duration))

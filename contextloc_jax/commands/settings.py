@@ -1,8 +1,8 @@
 """The only reader of a configuration: flat keys and values -> the parts of a run, checked before anything else happens.
 
-`read_settings` takes the flat mapping {'model.graph_width': 512, ...} that `workdir.config_file.flatten` makes of a
-configuration and that every checkpoint carries. Which values a key may have stands in RANGES and beside the class that
-the values are for; a value out of range is refused here, at the start of every mode.
+`read_settings` takes the flat mapping {'model.graph_width': 512, ...} that `workdir.config_file.flatten` makes from a
+configuration, and that every checkpoint holds. RANGES, here and in the classes that use the values, says which values
+a key may have. A value out of range is refused here, at the start of every mode.
 """
 
 from collections import ChainMap
@@ -60,13 +60,13 @@ RANGES: dict[str, Range] = {
     "data.cache_gigabytes": at_least(0),
 } | {f"detection.{key}": allowed for key, allowed in DetectionSettings.RANGES.items()}
 
-# Keys that workdirs made by earlier versions do not have, with what those versions did.
+# Keys that workdirs of earlier versions do not have, with the value that means what those versions did.
 ADDED_KEYS = {"model.retrieval": "auto"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The parts of a run. `flat`: the configuration as every checkpoint carries it."""
+    """The parts of a run. flat: the configuration, as every checkpoint holds it."""
 
     flat: dict[str, Any]
     model: ContextLoc
@@ -86,7 +86,7 @@ class Settings:
     optimizer: Mapping[str, Any]
 
     def make_parallel(self) -> Parallel:
-        """All devices. InputError: they cannot share a batch equally, or lack what the settings ask for."""
+        """All devices, as config.parallel says. InputError: they cannot run config.model.retrieval."""
         check_form(self.model.retrieval)
         return self.kind()
 
@@ -99,17 +99,17 @@ class Settings:
         return sgd(rate, values["momentum"], values["weight_decay"]), rate
 
     def make_schedule(self, steps_per_epoch: int, num_epochs: int) -> Schedule:
-        """When the loop ends, logs and evaluates."""
+        """When the training loop ends, logs and evaluates."""
         return Schedule(num_epochs * steps_per_epoch, self.log_every, self.evaluate_every * steps_per_epoch)
 
 
 def read_settings(flat: Mapping[str, Any]) -> Settings:
-    """The settings of a flat configuration. InputError: a value that cannot be, by its name config.KEY."""
+    """The settings of a flat configuration. InputError: a value is out of range; the message names config.KEY."""
     values = ChainMap(flat, ADDED_KEYS)
     check_ranges("config.", values, RANGES)
     if values["refit"] and not values["data.validation_fraction"]:
         raise InputError(
-            "config.refit needs held-out videos to choose the epoch on; set config.data.validation_fraction"
+            "config.refit needs held-out videos to choose the best epoch; set config.data.validation_fraction above 0"
         )
     own = {field.name: values[field.name] for field in fields(Settings) if field.name in RANGES}
     return Settings(
@@ -133,7 +133,9 @@ def read_settings(flat: Mapping[str, Any]) -> Settings:
 
 def _model(values: Mapping[str, Any]) -> ContextLoc:
     if values["dtype"] == "float64" and not jax.config.jax_enable_x64:
-        raise InputError("config.dtype is 'float64', which jax has switched off; set JAX_ENABLE_X64=1")
+        raise InputError(
+            "config.dtype is 'float64', which is off in jax by default; set the environment variable JAX_ENABLE_X64=1"
+        )
     names = [field.name for field in fields(ContextLoc) if f"model.{field.name}" in values]
     return ContextLoc(
         num_classes=values["data.num_classes"],
@@ -167,7 +169,7 @@ def _inputs(values: Mapping[str, Any]) -> InputValues:
 
 
 def _section(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The keys of one section, without its name in front."""
+    """The keys and values of one section. The keys lose the prefix."""
     return {key.removeprefix(prefix): values[key] for key in values if key.startswith(prefix)}
 
 

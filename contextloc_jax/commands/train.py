@@ -1,4 +1,4 @@
-"""The mode train: train or resume, then evaluate the best checkpoint."""
+"""The mode train: trains or resumes, then evaluates the best checkpoint."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import optax
 
 from contextloc_jax.commands.evaluate import evaluate_trained
 from contextloc_jax.commands.inputs import Inputs, TrainingData
@@ -21,7 +22,7 @@ from contextloc_jax.devices.preemption import NO_SIGNAL, StopSignal
 from contextloc_jax.localization.contextloc import smallest_batch
 from contextloc_jax.localization.objective import training_inputs, training_loss
 from contextloc_jax.training.lookahead import prepared_ahead
-from contextloc_jax.training.loop import Run
+from contextloc_jax.training.loop import Run, Schedule
 from contextloc_jax.training.step import initial_state, make_train_step
 from contextloc_jax.workdir import config_file, lock
 from contextloc_jax.workdir.checkpoints import WEIGHTS, Checkpoints, Restored, like
@@ -36,11 +37,11 @@ def train(
     stop_signal: StopSignal = NO_SIGNAL,
     strict_restore: bool = False,
 ) -> None:
-    """Trains or resumes, then evaluates the best checkpoint; on a finished workdir it only evaluates.
+    """Trains or resumes, then evaluates the best checkpoint. If the workdir is finished, it only evaluates.
 
-    make_writer: workdir -> a TensorBoard-like writer (anything with write_scalars(step, scalars)).
-    stop_signal: where it was heard, the run ends early with everything saved, by raising Stopped.
-    strict_restore: refuse a damaged checkpoint instead of going on from the one before.
+    make_writer: workdir -> a TensorBoard-like writer (an object with write_scalars(step, scalars)).
+    stop_signal: after it is received, the run saves everything and raises Stopped.
+    strict_restore: refuse a damaged checkpoint instead of resuming from the one before.
     """
     parallel, stop_signal.alone = settings.make_parallel(), jax.process_count() == 1
     parallel.check_batch_size(settings.batch_size, settings.gradient_accumulation)
@@ -62,7 +63,7 @@ def train(
 
 @dataclass(frozen=True)
 class Fitting:
-    """What all trainings of a command share; with config.refit there are two, of which the first chooses the epoch."""
+    """What all trainings of one command share. With config.refit there are two, and the first chooses the epoch."""
 
     settings: Settings
     inputs: Inputs
@@ -72,7 +73,7 @@ class Fitting:
     strict_restore: bool
 
     def fit(self, workdir: str, data: TrainingData, num_epochs: int) -> int:
-        """Trains or resumes in this folder until `num_epochs`; returns the best epoch, the last where none was
+        """Trains or resumes in this folder up to `num_epochs`. Returns the best epoch; the last one if none was
         measured."""
         settings = self.settings
         steps_per_epoch = self.inputs.steps_per_epoch(data.train)
@@ -87,36 +88,49 @@ class Fitting:
             _say(f"resuming at step {found.step} of {schedule.num_steps}")
         is_measured = data.validation is None or found is None or found.about["metric"] is not None
         if state.step < schedule.num_steps or not is_measured:
-            first = int(state.step)
-            writer = ScalarLog(workdir, first, self.make_writer(workdir)) if processes.is_first() else Elsewhere()
-            run = Run(
-                parallel=self.parallel,
-                step_function=make_train_step(
-                    training_loss(settings.model, settings.loss_weights),
-                    optimizer,
-                    learning_rate,
-                    settings.seed,
-                    settings.gradient_accumulation,
-                    stats_are_global=settings.model.norm_axis is not None,
-                ),
-                schedule=schedule,
-                writer=writer,
-                checkpoints=checkpoints,
-                about=self._about(data),
-                validate=self._validation(data),
-                metric="average_mAP",
-                describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
-                stop_signal=self.stop_signal,
-                profile_dir=os.path.join(workdir, "profile") if settings.profile else None,
-            )
-            read = self.inputs.train_batches(data, first, schedule.num_steps, *this_process())
+            run = self._run(workdir, data, schedule, optimizer, learning_rate, checkpoints, int(state.step))
+            read = self.inputs.train_batches(data, int(state.step), schedule.num_steps, *this_process())
             with contextlib.closing(prepared_ahead(self.parallel, training_inputs(settings.model), read)) as batches:
                 run.train(state, batches, is_measured)
         best = processes.from_first(lambda: Checkpoints(workdir).restore("best", WEIGHTS, self.strict_restore))
         return best.step // steps_per_epoch
 
+    def _run(
+        self,
+        workdir: str,
+        data: TrainingData,
+        schedule: Schedule,
+        optimizer: optax.GradientTransformation,
+        learning_rate: optax.Schedule,
+        checkpoints: Checkpoints,
+        first_step: int,
+    ) -> Run:
+        """The parts that the loop needs, from `first_step` on."""
+        settings, is_first = self.settings, processes.is_first()
+        step = make_train_step(
+            training_loss(settings.model, settings.loss_weights),
+            optimizer,
+            learning_rate,
+            settings.seed,
+            settings.gradient_accumulation,
+            stats_are_global=settings.model.norm_axis is not None,
+        )
+        return Run(
+            parallel=self.parallel,
+            step_function=step,
+            schedule=schedule,
+            writer=ScalarLog(workdir, first_step, self.make_writer(workdir)) if is_first else Elsewhere(),
+            checkpoints=checkpoints,
+            about=self._about(data),
+            validate=self._validation(data),
+            metric="average_mAP",
+            describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
+            stop_signal=self.stop_signal,
+            profile_dir=os.path.join(workdir, "profile") if settings.profile else None,
+        )
+
     def _newest(self, checkpoints: Checkpoints) -> Restored | None:
-        """The newest checkpoint that is whole, None where there is none at all; newer ones are set aside."""
+        """The newest checkpoint that is not damaged; None if there are no checkpoints. Newer ones are renamed."""
         if checkpoints.latest is None:
             return None
         found = checkpoints.restore("latest", strict=self.strict_restore)
@@ -133,14 +147,14 @@ class Fitting:
         }
 
     def _validation(self, data: TrainingData) -> Callable[[dict], float | None]:
-        """variables -> average mAP on the held-out training videos; None where none is held out."""
+        """variables -> average mAP on the held-out training videos; None if there are none."""
         source, stats, inputs = data.validation, data.regression_stats, self.inputs
         if source is None:
             return lambda variables: None
         truth = inputs.ground_truth(source)
         inference = make_inference(self.parallel, self.settings.model, self.stop_signal)
         batches = inputs.evaluation_batches(source, self.parallel.num_local_devices, *this_process())
-        # A file of class scores is about the test videos.
+        # Class scores are about the test videos, so validation does not use them.
         detection = replace(self.settings.detection, class_scores="")
 
         def average_map(variables: dict) -> float:
@@ -151,7 +165,7 @@ class Fitting:
 
 
 class Elsewhere:
-    """Stands for what only the first process writes: checkpoints and scalars."""
+    """Takes the place of Checkpoints and ScalarLog in all processes but the first, because only that one writes."""
 
     latest = "known to process 0"
     writes = False
@@ -163,7 +177,7 @@ class Elsewhere:
 
 @contextlib.contextmanager
 def _only_run_of(workdir: str, flat: dict):
-    """For as long as this run trains there, no other one does."""
+    """Keeps other runs from training in this workdir during the `with` block."""
     if not processes.is_first():
         yield
         return

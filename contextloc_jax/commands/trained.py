@@ -1,4 +1,4 @@
-"""A trained model: restored from a workdir, and what it says of videos."""
+"""A trained model: restored from a workdir, and its scores of videos."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,8 +22,8 @@ from contextloc_jax.workdir.checkpoints import WEIGHTS, Checkpoints
 
 
 class Trained(NamedTuple):
-    """A checkpoint's model. config: what it was trained with, flat. regression_stats, class_names: None where it was
-    imported from a file without them."""
+    """The model of a checkpoint. config: the flat configuration of its training. regression_stats: [2, 2], as in
+    TrainingData. regression_stats and class_names are None if the model was imported from a file without them."""
 
     step: int
     config: dict
@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 
 
 def restore(settings: Settings, workdir: str, checkpoint: str, strict_restore: bool) -> Trained:
-    """A checkpoint ('best', 'latest' or a step). InputError: none is there, or it was made with another model."""
+    """Reads a checkpoint ('best', 'latest' or a step). InputError: there is none, or its model is another."""
     trained = processes.from_first(lambda: read_trained(workdir, checkpoint, strict_restore))
     where = f"{workdir}: checkpoint {trained.step}"
     config_file.check_same(trained.config, settings.flat, where, config_file.SCORING_KEYS)
@@ -41,7 +41,7 @@ def restore(settings: Settings, workdir: str, checkpoint: str, strict_restore: b
 
 
 def read_trained(workdir: str, checkpoint: str, strict_restore: bool) -> Trained:
-    """As `restore`, whatever model it is, in this process alone."""
+    """The same as `restore`, but only in this process, and for any model."""
     step, state, about = Checkpoints(workdir).restore(checkpoint, WEIGHTS, strict_restore)
     stats = about["regression_stats"]
     return Trained(
@@ -54,14 +54,14 @@ def read_trained(workdir: str, checkpoint: str, strict_restore: bool) -> Trained
 
 
 def make_inference(parallel: Parallel, model: ContextLoc, stop_signal: StopSignal = NO_SIGNAL) -> Inference:
-    """The model's scores of every center, without dropout."""
+    """Inference that gives the scores of every center, without dropout."""
     return Inference(parallel, lambda variables, batch: model.apply(variables, batch), stop_signal)
 
 
 def score_videos(
     inference: Inference, variables: dict, regression_stats: np.ndarray, inputs: Inputs, source: Source, batches: Any
 ) -> Iterator[VideoScores]:
-    """The scores of every video of a source, in every process. batches: inputs.evaluation_batches of the source."""
+    """The scores of every video of a source, in every process. batches: inputs.evaluation_batches(source, ...)."""
     facts = inputs.video_facts(source)
     for index, row in inference(variables, batches):
         yield to_video_scores(row, Video(*facts(index)), regression_stats)
@@ -75,7 +75,7 @@ def score_split(
     regression_stats: np.ndarray,
     stop_signal: StopSignal = NO_SIGNAL,
 ) -> list[VideoScores]:
-    """`score_videos` with a line of progress where it takes long."""
+    """`score_videos` as a list, with a line of progress if it takes long."""
     check_feature_width(trained, source.feature_width, "the dataset's features")
     parallel = settings.make_parallel()
     batches = inputs.evaluation_batches(source, parallel.num_local_devices, *this_process())
@@ -89,7 +89,7 @@ def score_split(
 
 
 def check_feature_width(trained: Trained, width: int, what: str) -> None:
-    """InputError unless the model reads features of this width."""
+    """InputError: the model reads features of another width. what: the features, for the message."""
     expected = feature_width_of(trained.variables["params"])
     if width != expected:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The exception that means "the user's input is wrong", what its message quotes, and disks that refuse to write."""
+"""InputError, the exception for wrong input from the user; how its messages quote values; errors of the disk."""
 
 import contextlib
 import errno
@@ -19,19 +19,19 @@ class InputError(ValueError):
 
 
 def excerpt(value: object) -> str:
-    """`value` for an error message: one short line, whatever it holds."""
+    """`value` for an error message, as one short line."""
     return _excerpt.repr(value)
 
 
 def some_of(names: Iterable[str], most: int = 5) -> str:
-    """The first few of many names for an error message, sorted."""
+    """The first `most` names in sorted order, for an error message; '...' shows that there are more."""
     names = sorted(names)
     return ", ".join(map(repr, names[:most])) + (", ..." if len(names) > most else "")
 
 
 @contextlib.contextmanager
 def refusals_are_one_line() -> Iterator[None]:
-    """Turns a full, read-only or forbidden disk into an InputError, wherever it was met."""
+    """Turns the OSError of a full, read-only or forbidden disk into an InputError."""
     try:
         yield
     except OSError as error:
@@ -39,5 +39,5 @@ def refusals_are_one_line() -> Iterator[None]:
             raise
         raise InputError(
             f"{error.filename or 'a file'}: {error.strerror}; make room or choose another folder, then run the same "
-            "command again: a training run goes on from its last checkpoint"
+            "command again: training continues from its last checkpoint"
         ) from error

@@ -1,4 +1,4 @@
-"""Files and folders: text and JSON read with one-line errors, and any file written whole or not at all."""
+"""Files and folders: reads text and JSON with one-line errors, writes a file whole or not at all, makes folders."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from contextloc_jax.core.errors import InputError, excerpt
 
 
 def read_bytes(path: str | os.PathLike, limit: int = -1) -> bytes:
-    """The file, or its first `limit` bytes. InputError: it cannot be read, or is empty."""
+    """The content of a file, or its first `limit` bytes. InputError: the file cannot be read, or it is empty."""
     try:
         with Path(path).open("rb") as file:
             data = file.read(limit)
@@ -22,7 +22,10 @@ def read_bytes(path: str | os.PathLike, limit: int = -1) -> bytes:
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The whole file as UTF-8 text, without byte order mark. InputError as `read_bytes`, or the line of a bad byte."""
+    """The content of a file of UTF-8 text, without byte order mark.
+
+    InputError: as for `read_bytes`; also a byte that is not UTF-8, with its line.
+    """
     data = read_bytes(path)
     try:
         return data.decode("utf-8-sig")
@@ -35,7 +38,10 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def read_json(path: str | os.PathLike) -> object:
-    """The parsed JSON file. InputError: not JSON (with its line), nested too deeply, or a key given twice."""
+    """The content of a JSON file.
+
+    InputError: the file is not JSON (with the line), is nested too deeply, or gives a key twice in one object.
+    """
 
     def unique(pairs: list[tuple[str, object]]) -> dict:
         content = dict(pairs)
@@ -61,9 +67,9 @@ def read_json(path: str | os.PathLike) -> object:
 
 
 def write_whole(path: str | os.PathLike, data: bytes | memoryview | str) -> None:
-    """Writes a file (text as UTF-8) beside the one it then replaces, so that no reader ever sees a part of it.
+    """Writes a file, whole or not at all; text as UTF-8. InputError: the file cannot be written.
 
-    InputError: it cannot be written.
+    The data goes to a new file beside `path`, which then replaces `path`. So no reader ever sees a part of it.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -81,12 +87,15 @@ def write_whole(path: str | os.PathLike, data: bytes | memoryview | str) -> None
 
 
 def write_json(path: str | os.PathLike, content: object, **options: Any) -> None:
-    """Writes one of the JSON files of a workdir, whole or not at all; the same content gives the same bytes."""
+    """Writes a JSON file of a workdir, whole or not at all. The same content gives the same bytes."""
     write_whole(path, json.dumps(content, **({"indent": 2, "sort_keys": True} | options)) + "\n")
 
 
 def make_folder(path: str | os.PathLike, name: str = "--workdir") -> Path:
-    """The folder, made where it is absent, with its parents. InputError: it cannot be made; name: what it is."""
+    """Makes a folder and its parents where they do not exist yet, and returns the folder.
+
+    name: what the error message calls the folder. InputError: the folder cannot be made.
+    """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -95,7 +104,7 @@ def make_folder(path: str | os.PathLike, name: str = "--workdir") -> Path:
 
 
 def _shown(path: str | os.PathLike) -> str:
-    """The path for an error message; escaped where it cannot be printed."""
+    """The path for an error message. A path that cannot be printed is escaped."""
     return str(path) if str(path).isprintable() else excerpt(str(path))
 
 

@@ -1,4 +1,4 @@
-"""Random draws that depend on a key alone: the seed, the epoch, the visit and the video, never on who draws them."""
+"""Random draws that depend only on a key (seed, epoch, visit, video), never on the process that draws them."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def keyed_uint32(*key: int) -> np.uint32:
-    """A well mixed function of integers (each 0 .. 2**32 - 1), the same on every machine."""
+    """Mixes integers (each 0 .. 2**32 - 1) into one number, which is the same on every machine."""
     return np.random.SeedSequence([len(key), *key]).generate_state(1)[0]
 
 
@@ -18,18 +18,18 @@ def keyed_permutation(count: int, *key: int) -> np.ndarray:
 
 
 class KeyedDraws:
-    """Draws that depend on the given integers (0 .. 2**32 - 1) and their order alone.
+    """Draws that depend only on the given integers (0 .. 2**32 - 1) and their order.
 
-    NumPy gives only the stream of bits, which it promises never to change; what its `Generator` makes of them may
-    change between versions.
+    Only the stream of random bits comes from NumPy, which promises never to change it. NumPy's `Generator` is not used,
+    because the numbers that it makes from these bits may change between versions.
     """
 
     def __init__(self, *key: int):
-        # SeedSequence cannot tell (1,) from (1, 0). The length in front tells them apart.
+        # SeedSequence gives the same bits for (1,) and (1, 0). The length in front makes them different.
         self._bits = np.random.Philox(np.random.SeedSequence([len(key), *key]))
 
     def choice(self, n: int) -> int:
-        """An integer in 0..n-1, each equally likely to within n / 2**64."""
+        """An integer in 0..n-1. All are equally likely, to within n / 2**64."""
         return int(self._bits.random_raw()) * int(n) >> 64
 
     def shuffle(self, array: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Which type a matrix product reads and which it accumulates in."""
+"""The types of a matrix product: the one that it reads, and the one in which it sums."""
 
 from functools import partial
 
@@ -8,22 +8,23 @@ from jax.typing import DTypeLike
 
 
 def accumulator(dtype: DTypeLike) -> jnp.dtype:
-    """Sums, statistics and parameters: float32, also when products read bfloat16."""
+    """The type of sums, statistics and parameters: float32, also when products read bfloat16; float64 for float64."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
 def matmul(a: jax.Array, b: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """a @ b with both read as `dtype`, summed and returned in accumulator(dtype)."""
-    # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
+    """a @ b: both are read as `dtype`; the result is summed and returned in accumulator(dtype)."""
+    # By default, accelerators shorten the inputs of float32 products to 10 (TF32) or 8 (TPU) bits.
     return jnp.matmul(a.astype(dtype), b.astype(dtype), precision="highest", preferred_element_type=accumulator(dtype))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def project(x: jax.Array, kernel: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """`matmul` of rows x [..., D] and a kernel [D, H], whose gradient is (dz^T x)^T.
+    """`matmul` of rows x [..., D] and a kernel [D, H] -> [..., H]. The gradient of the kernel is (dz^T x)^T.
 
-    jax's own, x^T dz, is the same sum, but XLA leaves a product whose left side is transposed to its slow fallback on
-    a CPU (1.7 times as long on one core). The barriers keep the transposed copy of dz and XLA from going back.
+    jax would compute this gradient as x^T dz. That is the same sum, but on a CPU XLA computes a product with a
+    transposed left side by a slow method (1.7 times as long on one core). The barriers make XLA keep the transposed
+    copy of dz, so that it does not turn the product back into x^T dz.
     """
     return matmul(x, kernel, dtype)
 

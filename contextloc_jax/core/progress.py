@@ -5,14 +5,14 @@ import time
 
 
 class Progress:
-    """One line, rewritten on a terminal; in a log, a new line at most every few seconds.
+    """Progress on stderr: on a terminal, one line that is rewritten; in a log, a new line every LOG_SECONDS at most.
 
-    `total` and `done` count steps, or whatever the job consists of. `quiet` prints nothing: for all processes but the
-    first. A job that takes less than `after_seconds` prints nothing either.
+    `total` and `done` count the parts of the job, such as steps or videos. With `quiet`, nothing is printed (for all
+    processes except the first). A job that takes less than `after_seconds` prints nothing either.
     """
 
     LOG_SECONDS = 10.0
-    BURST_SECONDS = 0.2  # what is done within so little time is measured together with what follows
+    BURST_SECONDS = 0.2  # updates that follow each other faster than this are measured together
 
     def __init__(self, name: str, total: int, done: int = 0, quiet: bool = False, after_seconds: float = 0.0):
         self._name, self._total, self._done, self._quiet = name, total, done, quiet
@@ -23,22 +23,22 @@ class Progress:
         self.steps_per_second = 0.0
 
     def restart_clock(self, done: int) -> None:
-        """Leaves what happened since the last update (steps up to `done`, an evaluation) out of the speed."""
+        """Measures the speed from now and `done` on; the time since the last update (an evaluation) is left out."""
         self._mark = (time.monotonic(), done)
 
     def advance(self) -> None:
-        """One more is done."""
+        """Counts one more part as done."""
         self.update(self._done + 1)
 
     def update(self, done: int, **values: float) -> None:
-        """Shows how far things are; values are shown by name."""
+        """Shows that `done` parts are done, and `values` with their names."""
         self._done = done
         now = time.monotonic()
         elapsed = now - self._mark[0]
         if elapsed > self.BURST_SECONDS or not self.steps_per_second:
             if done > self._mark[1]:
                 latest = (done - self._mark[1]) / max(elapsed, 1e-9)
-                # The first measurement includes compilation, so the newest counts as much as all before it.
+                # The first measurement includes compilation, so the newest counts as much as all earlier ones together.
                 self.steps_per_second = latest if not self.steps_per_second else (latest + self.steps_per_second) / 2
             self._mark = (now, done)
         finished = done >= self._total
@@ -56,7 +56,7 @@ class Progress:
         print(("\x1b[2K" if self._terminal else "") + line, end=end, file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        """A line of its own between updates."""
+        """Prints `text` on its own line, between updates."""
         if not self._quiet:
             print(("\x1b[2K" if self._terminal else "") + text, file=sys.stderr, flush=True)
 

@@ -1,11 +1,11 @@
-"""What a protocol means, in one place: thresholds, averages, bins, subsets, and how streams are fused under it."""
+"""All that a protocol defines: tIoU thresholds, averages, bins, subsets, and how streams are fused."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from contextloc_jax.core.errors import InputError
 
-ORACLE = "oracle"  # as video-level class scores: the annotated classes
+ORACLE = "oracle"  # instead of a file of video-level class scores: the annotated classes of each video
 _FIVE = ("XS", "S", "M", "L", "XL")
 _FOUR = ("XS", "S", "M", "L")
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
@@ -13,14 +13,17 @@ _ACTIVITYNET_TIOU = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 class Bins(NamedTuple):
-    """Names of the bins of a characteristic of instances, and the largest value of each bin but the last."""
+    """The bins of one characteristic of instances: their names, and the largest value of each bin except the last."""
 
     names: tuple[str, ...]
     edges: tuple[float, ...]
 
 
 class FusionSettings(NamedTuple):
-    """How the authors make detections of fused streams; class_top_k takes effect with video-level class scores."""
+    """How the authors make detections from fused streams. class_top_k has an effect only with video-level class scores.
+
+    The fields mean the same as in config.detection.
+    """
 
     top_k: int
     nms_tiou: float
@@ -30,10 +33,12 @@ class FusionSettings(NamedTuple):
 class Protocol(NamedTuple):
     """How detections of a dataset are measured.
 
-    thresholds: tIoU of the mAP table, increasing. Of these, averaged: the average is over them; quoted: papers quote
-    mAP at them; diagnosed: errors are explained at them, and the report judges every detection at the first.
-    bins: {characteristic of an instance: its Bins} (DETAD's: Alwassel et al., ECCV 2018).
-    subsets: names of the annotated subset that is evaluated.
+    thresholds: tIoU thresholds of the mAP table, increasing. The next three are subsets of them.
+    averaged: the average mAP is the mean over these.
+    quoted: papers quote mAP at these.
+    diagnosed: the diagnosis explains errors at these; the report judges every detection at the first of them.
+    bins: {characteristic of an instance: its Bins}, as in DETAD (Alwassel et al., ECCV 2018).
+    subsets: the names of the annotated subset that is evaluated.
     """
 
     name: str
@@ -94,10 +99,10 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str | Protocol) -> Protocol:
-    """The protocol of that name; a protocol is returned as it is. InputError: no protocol has the name.
+    """The protocol of this name; a Protocol is returned unchanged. InputError: no protocol has this name.
 
-    Names come from outside: the command line, a configuration, metrics.json, a caller of the library. What reads them
-    calls this once and hands on the object.
+    Names come from outside: the command line, a configuration, metrics.json, a caller of the library. The code that
+    reads a name calls this function once, and passes on the object.
     """
     if isinstance(name, Protocol):
         return name

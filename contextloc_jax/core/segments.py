@@ -1,7 +1,7 @@
-"""Segments in time: the one tIoU of the project, in its two conventions.
+"""Segments in time: the only tIoU of the project, in its two conventions.
 
-Segments of real intervals have the length end - start: NMS, average precision, labels of proposals. Segments that
-count frames inclusively have the length end - start + 1: relations between proposals (golden "sampling").
+NMS, average precision and the labels of proposals use intervals of real numbers, whose length is end - start. Relations
+between proposals use whole frames with both ends included, so the length is end - start + 1 (golden "sampling").
 """
 
 from collections.abc import Callable
@@ -12,7 +12,10 @@ import numpy as np
 def overlap_of(
     start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
 ) -> np.ndarray:
-    """Length that segments share with others, element by element; arrays of one shape or broadcast."""
+    """Length of the overlap of segments and others, element by element; 0 where they are disjoint.
+
+    Arrays of one shape, or shapes that broadcast, in any one unit. inclusive: lengths are end - start + 1.
+    """
     shared = np.minimum(end, other_end) - np.maximum(start, other_start)
     return np.maximum(shared + 1 if inclusive else shared, 0)
 
@@ -20,11 +23,11 @@ def overlap_of(
 def tiou_of(
     start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray, inclusive: bool = False
 ) -> np.ndarray:
-    """tIoU (temporal intersection over union) of segments with others, element by element; 0 where disjoint.
+    """tIoU (temporal intersection over union) of segments and others, element by element; 0 where they are disjoint.
 
-    Arrays of one shape or broadcast, in any one unit. inclusive: lengths are end - start + 1. Two identical segments
-    of length zero have 1, as any segment has with itself; the official codes compute 0 / 0 there and then suppress
-    or match the pair, which is the same.
+    Arrays of one shape, or shapes that broadcast, in any one unit. inclusive: lengths are end - start + 1. Two
+    identical segments of length zero have tIoU 1, like every segment with itself. The official codes compute 0 / 0
+    there, and then suppress or match the pair, which has the same effect.
     """
     shared = overlap_of(start, end, other_start, other_end, inclusive)
     if inclusive:
@@ -37,7 +40,7 @@ def tiou_of(
 def pairwise(
     function: Callable[..., np.ndarray], segments: np.ndarray, others: np.ndarray, **options: bool
 ) -> np.ndarray:
-    """function(start, end, other_start, other_end, **options) of every segment with every other.
+    """function(start, end, other_start, other_end, **options) for every pair of a segment and an other segment.
 
     segments [M, 2], others [N, 2] -> [M, N]. `tiou_of` and `overlap_of` are such functions.
     """
@@ -45,7 +48,7 @@ def pairwise(
 
 
 def first_of_group(group: np.ndarray) -> np.ndarray:
-    """True where a run of equal values starts; `group` is sorted."""
+    """[N] bool: True at the first of every run of equal values. group: [N], sorted."""
     first = np.ones(group.size, bool)
     first[1:] = group[1:] != group[:-1]
     return first

@@ -1,7 +1,7 @@
-"""The structs that cross module borders: names, shapes, dtypes and units, in one table each.
+"""The structs that modules pass to each other. The docstring of each is a table of names, shapes, dtypes and units.
 
-NamedTuples of arrays, so that NumPy code and jax (where they are pytrees) share them without importing each
-other. Letters: V videos in a batch, T snippets (padded), D feature width, M nodes (padded), R first-hop rows,
+They are NamedTuples of arrays, which jax reads as pytrees, so NumPy code and jax code share them without importing
+each other. Letters: V videos in a batch, T snippets (padded), D feature width, M nodes (padded), R first-hop rows,
 C centers, K action classes (without background), N proposals of one video.
 """
 
@@ -18,13 +18,13 @@ FOREGROUND, INCOMPLETE, BACKGROUND = 0, 1, 2  # Targets.center_type
 
 
 class Targets(NamedTuple):
-    """What training compares a center with. Slots: foreground first, then incomplete, background last.
+    """The training targets of the centers. Slots of a video: first foreground, then incomplete, last background.
 
     center_type  [V, C]    int32    0 foreground, 1 incomplete, 2 background
-    label        [V, C]    int32    1..K; 0 for background
+    label        [V, C]    int32    class index 1..K; 0 for background
     regression   [V, C, 2] float32  (center shift / duration, log duration ratio), standardized
-    totals       [V, 2]    int32    what the losses are means over: the centers of the whole step's batch, on all
-                                    devices and processes, that `count_centers` counts; the same in every row
+    totals       [V, 2]    int32    the numbers of centers that the losses are divided by: `count_centers` of the
+                                    whole batch of a step, on all devices and processes; the same in every row
     """
 
     center_type: Array
@@ -34,7 +34,10 @@ class Targets(NamedTuple):
 
 
 def count_centers(center_type: np.ndarray) -> np.ndarray:
-    """Centers of any shape -> [2] int32: how many the activity loss judges (all but incomplete) and regression does."""
+    """[2] int32: how many centers are in the activity loss (all except incomplete) and in the regression loss.
+
+    center_type: as in Targets, of any shape. Only foreground centers are in the regression loss.
+    """
     counts = np.count_nonzero(center_type != INCOMPLETE), np.count_nonzero(center_type == FOREGROUND)
     return np.array(counts, np.int32)
 
@@ -51,7 +54,7 @@ class Batch(NamedTuple):
     first_hop     [V, R, 5]    int32    node index of a tree row, then of its 4 children
     second_hop    [V, C, 5]    int32    row index (into R) of a center, then of its 4 children
     center_mask   [V, C]       bool     False marks padding
-    example_key   [V]          uint32   folded from (seed, epoch, visit, video id): the dropout key of a video
+    example_key   [V]          uint32   the dropout key of a video, made from (seed, epoch, visit, video id)
     targets       Targets in training, None in evaluation
     """
 
@@ -67,10 +70,10 @@ class Batch(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What the model says of every center.
+    """The model's scores of every center.
 
-    activity      [..., C, K + 1]  logits, column 0 is background
-    completeness  [..., C, K]      raw completeness, one a class
+    activity      [..., C, K + 1]  logits; column 0 is background
+    completeness  [..., C, K]      raw completeness of every class
     regression    [..., C, K, 2]   (center shift / duration, log duration ratio), standardized
     """
 
@@ -80,10 +83,12 @@ class Scores(NamedTuple):
 
 
 class VideoScores(NamedTuple):
-    """Scores of all proposals of one video on the host; what scores.npz holds and detections start from.
+    """Scores of all proposals of one video, in NumPy arrays. scores.npz holds them; detections are made from them.
 
-    proposals [N, 2] float64 are fractions of the video; regression [N, K, 2] is de-standardized; the arrays are
-    NumPy, activity [N, K + 1] and completeness [N, K] as in Scores.
+    proposals     [N, 2] float64  start and end, as fractions of the video
+    activity      [N, K + 1]      as in Scores
+    completeness  [N, K]          as in Scores
+    regression    [N, K, 2]       as in Scores, but de-standardized
     """
 
     video_id: str
@@ -97,10 +102,11 @@ class VideoScores(NamedTuple):
 class Detections(NamedTuple):
     """Scored segments in columns.
 
-    video_ids  [V] str, labels [K] str: the names that the index columns point to
-    video      [N] int64   index into video_ids
-    label      [N] int64   index into labels (0-based; background is not a label)
-    segments   [N, 2] float64 seconds
+    video_ids  [V] str         the names of the videos
+    labels     [K] str         the names of the classes
+    video      [N] int64       index into video_ids
+    label      [N] int64       class index: index into labels (from 0; background is not a class here)
+    segments   [N, 2] float64  start and end in seconds
     scores     [N] float64
     """
 
@@ -113,7 +119,7 @@ class Detections(NamedTuple):
 
 
 def concatenate(parts: Sequence[Detections]) -> Detections:
-    """The detections of several videos, each found by itself, as one. InputError: none, or their labels differ."""
+    """Joins detections of different videos. InputError: `parts` is empty, or the parts differ in `labels`."""
     if not parts or any(part.labels != parts[0].labels for part in parts):
         raise InputError("concatenate: expected detections of at least one video, all with the same labels")
     offsets = np.cumsum([0, *(len(part.video_ids) for part in parts)])
@@ -128,10 +134,14 @@ def concatenate(parts: Sequence[Detections]) -> Detections:
 
 
 class GroundTruth(NamedTuple):
-    """Annotated instances in columns, of every evaluated video (also of those without an instance).
+    """Annotated instances in columns. video_ids lists every evaluated video, also those without an instance.
 
-    video_ids [V] str, duration_seconds [V] float64, labels [K] str
-    video [G] int64, label [G] int64 (0-based), segments [G, 2] float64 seconds
+    video_ids         [V] str
+    duration_seconds  [V] float64     of the videos
+    labels            [K] str         the names of the classes
+    video             [G] int64       index into video_ids
+    label             [G] int64       class index: index into labels (from 0)
+    segments          [G, 2] float64  start and end in seconds
     """
 
     video_ids: list[str]
@@ -143,7 +153,10 @@ class GroundTruth(NamedTuple):
 
 
 def check_scores(scores: Sequence[VideoScores], num_classes: int | None, where: str = "") -> None:
-    """InputError unless all videos have finite, well-formed scores of the same K classes, each video once."""
+    """InputError unless every video occurs once and has finite scores of the right shapes for the same K classes.
+
+    num_classes: K; None: as many as the first video has. where: the start of every message.
+    """
     if not scores:
         raise InputError(f"{where}no scored video; expected at least one")
     num_classes = scores[0].completeness.shape[-1] if num_classes is None else num_classes

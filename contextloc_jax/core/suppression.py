@@ -1,21 +1,21 @@
 """Hard NMS and Soft-NMS of all videos and classes at once.
 
-Rows lie flat, sorted by group (one group a video and class) and decreasing score; one pass of the loop takes the best
-row left of *every* group, so that the number of passes is that of the fullest group, not of all of them.
-Equal scores: the earlier start, then the earlier end, then the earlier row goes first.
+All rows are in one flat array. A group is one class of one video. Rows are sorted by group, then by decreasing score.
+One pass of the loop takes the best remaining row of *every* group. So the largest group sets the number of passes, not
+all groups together. Among equal scores, the earlier start goes first, then the earlier end, then the earlier row.
 """
 
 import numpy as np
 
 from contextloc_jax.core.segments import first_of_group, tiou_of
 
-MIN_DECAY = 1e-3  # Soft-NMS: share of its first score below which a row is dropped
+MIN_DECAY = 1e-3  # Soft-NMS drops a row whose score falls below this share of its first score
 
 
 def nms(segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, tiou: float) -> np.ndarray:
-    """Rows kept by greedy non-maximum suppression (golden nms*_out): by group, then decreasing score.
+    """Row numbers kept by greedy non-maximum suppression (golden nms*_out), by group, then by decreasing score.
 
-    segments [N, 2] in any one unit, scores [N], groups [N] int. A row is dropped when its tIoU with a kept row of its
+    segments [N, 2] in any one unit, scores [N], groups [N] int. A row is dropped if its tIoU with a kept row of its
     group is above `tiou`.
     """
     order = _best_first(segments, scores, groups)
@@ -29,18 +29,18 @@ def nms(segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, tiou: floa
         left = np.flatnonzero(~first & (tiou_of(start[head], end[head], start, end) <= tiou))
         order, start, end, group = order[left], start[left], end[left], group[left]
     rows = np.concatenate([np.zeros(0, np.int64), *kept])
-    # Passes interleave the groups; within a group they already run by decreasing score.
+    # The passes mix the groups. Within a group, the rows are already in the order of decreasing score.
     return rows[np.argsort(groups[rows], kind="stable")]
 
 
 def soft_nms(
     segments: np.ndarray, scores: np.ndarray, groups: np.ndarray, method: str, tiou: float, sigma: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and lowered scores of Soft-NMS (Bodla et al., ICCV 2017): by group, then decreasing score.
+    """Row numbers and lowered scores of Soft-NMS (Bodla et al., ICCV 2017), by group, then by decreasing score.
 
-    Each row kept multiplies the scores of the rest of its group: 'linear' by 1 - tIoU where the tIoU is above
-    `tiou`; 'gaussian' by exp(-tIoU^2 / sigma). Rows that fall below MIN_DECAY of the score they came with are
-    dropped: a relative bound, so that rescaling all scores changes nothing.
+    Arguments as for `nms`. Every kept row multiplies the scores of the remaining rows of its group: 'linear' by
+    1 - tIoU where the tIoU is above `tiou`; 'gaussian' by exp(-tIoU^2 / sigma). Rows whose score falls below MIN_DECAY
+    of their first score are dropped. This bound is relative: scaling all scores does not change which rows are kept.
     """
     order = _best_first(segments, scores, groups)
     (start, end), group, score = segments[order].T, groups[order], scores[order].astype(np.float64)

@@ -1,4 +1,4 @@
-"""The only inference path: padded batches -> what a stage's function says of every row, on the host."""
+"""The only inference path: padded batches -> the results of a stage's function for every row, on the host."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -12,20 +12,20 @@ from contextloc_jax.devices.preemption import NO_SIGNAL, Stopped, StopSignal
 
 
 class Inference:
-    """Runs one function of (variables, batch) over many batches; compiles once for every bucket of shapes it meets."""
+    """Runs one function of (variables, batch) over many batches. It is compiled once for every new set of shapes."""
 
     def __init__(self, parallel: Parallel, score: Callable[[dict, Any], Any], stop_signal: StopSignal = NO_SIGNAL):
         self._parallel, self._stop_signal = parallel, stop_signal
         self._score = parallel.compile_scoring(score)
 
     def __call__(self, variables: dict, batches: Iterable[tuple[np.ndarray, Any]]) -> Iterator[tuple[int, Any]]:
-        """Yields (index, result) for every row of all processes' batches, in every process.
+        """Yields (index, result) for every row of the batches of all processes, in every process.
 
-        Raises Stopped where any process heard its stop signal.
+        Raises Stopped if any process received its stop signal.
 
         Args:
-          variables: params and batch_stats on the host.
-          batches: (indices [v] int32, this process's v rows of a batch); index -1 marks a padding row.
+          variables: params and batch_stats, on the host.
+          batches: (indices [v] int32, the v rows of a batch that belong to this process); index -1: a padding row.
         """
         placed = self._parallel.replicate(variables)
         for indices, batch in batches:

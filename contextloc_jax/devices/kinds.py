@@ -1,4 +1,4 @@
-"""config.parallel: the kinds of Parallel by name."""
+"""The kinds of Parallel, by their names in config.parallel."""
 
 from contextloc_jax.devices.mesh import MeshParallel
 from contextloc_jax.devices.parallel import Parallel

@@ -50,6 +50,6 @@ class MeshParallel(Parallel):
 
 
 def compiler_options() -> dict | None:
-    """Of programs for a GPU: none of Triton's matrix products. XLA would compile and time dozens of them for every
-    shape, and they are no faster (docs/performance.md)."""
+    """Options for programs on a GPU: no matrix products by Triton. XLA would compile and time dozens of them for every
+    shape, and they are not faster (docs/performance.md)."""
     return {"xla_gpu_enable_triton_gemm": False} if jax.default_backend() == "gpu" else None

@@ -1,7 +1,8 @@
-"""One step over all devices: the interface of its two kinds, and how large batches reach a GPU.
+"""Running one step on all devices: the interface of both kinds, and how large batches are sent to a GPU.
 
 Step functions are written for one device, with collectives over AXIS. `mesh.py` (shard_map) and `pmap.py` run them on
-every device of every process and give the same numbers. Only this room moves arrays between host and devices.
+every device of every process, and give the same numbers. Training and inference move batches and states between host
+and devices only through this interface.
 """
 
 import abc
@@ -16,7 +17,7 @@ from jax.sharding import Mesh
 from contextloc_jax.core.errors import InputError
 
 AXIS = "data"
-LARGE_BYTES, PIECES = 8_000_000, 16  # arrays from this size on go to a GPU in so many pieces
+LARGE_BYTES, PIECES = 8_000_000, 16  # an array of this size or larger goes to a GPU in this number of pieces
 Tree = Any
 
 
@@ -29,7 +30,7 @@ class Parallel(abc.ABC):
         self.mesh = Mesh(np.array(jax.devices()), (AXIS,))
 
     def check_batch_size(self, batch_size: int, accumulation: int = 1) -> None:
-        """Raises InputError unless every device gets equally many videos in each of `accumulation` parts of a step."""
+        """InputError: the devices do not get the same number of videos in each of `accumulation` parts of a step."""
         unit = self.num_devices * accumulation
         lower = max(0, batch_size // unit * unit)
         if lower != batch_size or not lower:
@@ -46,7 +47,7 @@ class Parallel(abc.ABC):
 
     @abc.abstractmethod
     def shard(self, batch: Tree) -> Tree:
-        """This process's rows of a batch -> a device tree split along the first axis."""
+        """The rows of a batch that belong to this process -> a device tree, split along the first axis."""
 
     @abc.abstractmethod
     def to_host(self, replicated: Tree) -> Tree:
@@ -54,11 +55,11 @@ class Parallel(abc.ABC):
 
     @abc.abstractmethod
     def gather(self, sharded: Tree) -> Tree:
-        """This process's rows of a sharded device tree -> NumPy, in the order `shard` was given them."""
+        """The rows of a sharded device tree that belong to this process -> NumPy, in the order given to `shard`."""
 
     @abc.abstractmethod
     def compile_step(self, step: Callable) -> Callable:
-        """step(state, batch) -> (state, metrics), per device, compiled; the state given is consumed."""
+        """step(state, batch) -> (state, metrics), per device, compiled. The given state cannot be used again."""
 
     @abc.abstractmethod
     def compile_rows(self, function: Callable) -> Callable:
@@ -80,10 +81,11 @@ def local_rows(sharded: Tree) -> Tree:
 
 
 def in_pieces(arrays: list[np.ndarray], devices: list[jax.Device]) -> list[jax.Array]:
-    """Every array [n, ...] on its device. A GPU reads only pinned memory, to which the host first copies what is to
-    be sent, an array in one thread: of pieces several are copied while others are sent.
+    """Sends every array [n, ...] to its device, in pieces that are joined there.
 
-    Waits for the pieces, because a GPU first finishes all that it was asked before, the joining too.
+    A GPU reads only pinned memory, so the host first copies each array there, in one thread. With pieces, several
+    threads copy, and the first pieces are sent while others are copied. The join is queued only after all pieces have
+    arrived: a GPU works in the order of its queue, so a waiting join would hold up the work behind it.
     """
     pairs = zip(arrays, devices, strict=True)
     sent = [jax.device_put(np.array_split(rows, min(PIECES, len(rows))), device) for rows, device in pairs]

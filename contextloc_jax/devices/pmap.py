@@ -1,4 +1,4 @@
-"""'pmap': one program a device, with a leading axis of local devices on every array."""
+"""'pmap': one program per device. Every array has a first axis of local devices."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ class PmapParallel(Parallel):
 
     def replicate(self, tree: Tree) -> Tree:
         copies, local = self.num_local_devices, Mesh(np.array(jax.local_devices()), (AXIS,))
-        placed = NamedSharding(local, P(AXIS))  # as pmap returns states: else it compiles a step for either
+        placed = NamedSharding(local, P(AXIS))  # that of the states pmap returns; with another it would compile twice
         return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(a, (copies, *np.shape(a))), placed), tree)
 
     def shard(self, batch: Tree) -> Tree:

@@ -1,34 +1,38 @@
-"""SIGTERM, with which clusters announce that a machine will be taken away: training saves first and exits with 0."""
+"""SIGTERM: clusters send it before they take a machine away. Training then saves its state and exits with 0."""
 
 import contextlib
 import os
 import signal
+import sys
 
 
 class Stopped(Exception):
-    """The run ended early, in order, because it was asked to; not an error."""
+    """The run was asked to stop, and ended early in an orderly way. This is not an error."""
 
 
 class StopSignal:
-    """Listens to SIGTERM from when it is made. `requested` tells the training loop and evaluations, which stop in
-    order; one process by itself ends there and then while there is nothing to save, outside `held`.
+    """Listens for SIGTERM from the moment when it is made.
+
+    The training loop and evaluations read `requested`, and stop in an orderly way. Outside `held` there is nothing to
+    save, so a single process exits as soon as the signal arrives.
     """
 
     def __init__(self):
         self.requested = False
-        self.alone = True  # several processes can only stop together
+        self.alone = True  # False for several processes, which can only stop together
         self._held = False
         signal.signal(signal.SIGTERM, self._receive)
 
     def _receive(self, number, frame) -> None:
         self.requested = True
-        if self.alone and not self._held:  # an exception might be swallowed by whatever is being called
-            print("stopped by SIGTERM; everything worth keeping is saved", flush=True)
+        if self.alone and not self._held:  # exits without an exception, which the running code might catch
+            # Not to sys.stdout, which whatever is running may have redirected for the moment.
+            print("stopped by SIGTERM; nothing was left to save", file=sys.__stdout__, flush=True)
             os._exit(0)
 
     @contextlib.contextmanager
     def held(self):
-        """For as long as there is something to save first."""
+        """Marks a block that has something to save before the process may end."""
         self._held = True
         try:
             yield self
@@ -37,7 +41,7 @@ class StopSignal:
 
 
 class _NoSignal:
-    """Stands for a StopSignal where nobody listens."""
+    """Used in place of a StopSignal where SIGTERM is not handled."""
 
     requested = alone = False
     held = contextlib.nullcontext

@@ -1,8 +1,8 @@
-"""Several processes, one run: how they meet, agree, and end together. With one process everything here is a no-op.
+"""A run of several processes: how they start, exchange data and end together. With one process, this does nothing.
 
-Messages between processes go through the key-value store of jax's coordination service (in process 0), arrays through
-collectives of the devices. A process that fails tells the others through the store before it goes; one that is killed
-is missed by its heartbeats. Either way no process waits for ever in a collective that will not come.
+Messages between processes go through the key-value store of jax's coordination service (in process 0). Arrays go
+through collectives of the devices. A process that fails writes the reason to the store before it exits. If a process is
+killed, its heartbeats stop. In both cases the other processes end too: none waits forever for a collective.
 """
 
 import contextlib
@@ -26,20 +26,21 @@ from jax.experimental import multihost_utils
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.devices.preemption import Stopped
 
-MEETING_SECONDS = 60  # all processes must have started within
-HEARTBEAT_SECONDS = 20  # without a sign of life
+MEETING_SECONDS = 60  # all processes must start within this time
+HEARTBEAT_SECONDS = 20  # a process without a heartbeat for this time counts as dead
 ONE_DAY_MS = 24 * 3600 * 1000
 CLUSTERS = (("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"))
 _ENDED = "contextloc/ended"
-_barriers = itertools.count()  # every process passes the same ones in the same order
+_barriers = itertools.count()  # every process passes the same barriers in the same order
 
 
 @contextlib.contextmanager
 def together(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None):
-    """Joins the other processes for the length of a block: by the flags, else by the cluster's environment (SLURM,
-    Open MPI, TPU), else alone. Must come before anything else asks for devices.
+    """Joins the other processes of the run for the length of a `with` block.
 
-    Where the block raises, this process says why, ends all others, and exits (InputError 1, Stopped 0).
+    The flags say how; without them, the environment of a cluster (SLURM, Open MPI, TPU). Without both, this process
+    runs alone. The block must begin before anything else asks for devices. If the block raises, this process prints
+    the reason, ends all others, and exits (InputError: code 1; Stopped: code 0).
     """
     settings = meeting(coordinator, num_processes, process_id, os.environ, _on_tpu())
     if settings is None:
@@ -53,7 +54,7 @@ def together(coordinator: str | None = None, num_processes: int | None = None, p
         barrier()
     except BaseException as error:
         if isinstance(error, jax.errors.JaxRuntimeError):
-            time.sleep(3)  # where another process broke the collective, its reason ends this one first
+            time.sleep(3)  # if another process broke the collective, its message arrives now and ends this process
         done.set()
         _end_others(error)
     done.set()
@@ -63,9 +64,9 @@ def together(coordinator: str | None = None, num_processes: int | None = None, p
 def meeting(
     coordinator: str | None, num_processes: int | None, process_id: int | None, environment, on_tpu: bool
 ) -> dict | None:
-    """What `jax.distributed.initialize` needs to be told; None: this process is alone. InputError: flags are missing.
+    """The arguments of `jax.distributed.initialize`; None: this process is alone.
 
-    On SLURM, Open MPI 4 and TPUs jax finds out the rest by itself.
+    On SLURM, Open MPI 4 and TPUs, jax finds the rest by itself. InputError: a flag is missing or wrong.
     """
     given = {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
     given = {name: value for name, value in given.items() if value is not None}
@@ -80,7 +81,7 @@ def meeting(
     missing = {"coordinator_address", "num_processes", "process_id"} - given.keys()
     if missing:
         names = ", ".join(f"--{name.removesuffix('_address')}" for name in sorted(missing))
-        raise InputError(f"several processes need {names} as well: no cluster was found that says it")
+        raise InputError(f"several processes need {names} as well, because no known cluster was found")
     if ":" not in coordinator or not 0 <= process_id < num_processes:
         raise InputError(
             f"--coordinator={coordinator} --num_processes={num_processes} --process_id={process_id}: expected "
@@ -90,24 +91,24 @@ def meeting(
 
 
 def _on_tpu() -> bool:
-    """Whether this is a TPU VM that shall be used as such; one host of many, or the only one, jax finds out."""
+    """Whether this is a TPU VM whose TPU is to be used. jax finds out whether there are other hosts."""
     devices = [*Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/*")]
     return bool(devices) and find_spec("libtpu") is not None and "tpu" in os.environ.get("JAX_PLATFORMS", "tpu")
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes."""
+    """Whether this is process 0, the one that writes files."""
     return jax.process_index() == 0
 
 
 def barrier() -> None:
-    """Returns when every process is here."""
+    """Waits until every process has called it."""
     if jax.process_count() > 1:
         _client().wait_at_barrier(f"contextloc/{next(_barriers)}", ONE_DAY_MS)
 
 
 def first_before_others(action: Callable[[], Any]) -> Any:
-    """action() in every process, but the first has finished when the others begin: it finds or makes the files."""
+    """Runs action() in every process. The others begin when the first has finished, and find the files it made."""
     if not is_first():
         barrier()
         return action()
@@ -117,23 +118,25 @@ def first_before_others(action: Callable[[], Any]) -> Any:
 
 
 def from_first(action: Callable[[], Any]) -> Any:
-    """action() of the first process, in every process; what it reads needs to be there for the first alone."""
+    """Runs action() in the first process, and returns its result in every process. Only the first needs the files that
+    it reads."""
     content = pickle.dumps(action()) if is_first() else b""
     if jax.process_count() == 1:
         return pickle.loads(content)
-    barrier()  # collectives would not wait as long
+    barrier()  # waits longer than a collective would
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
     padded = np.frombuffer(content.ljust(-(-size // 4) * 4, b"\0"), np.int32)
     return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
 
 
 def gather(tree: Any) -> Any:
-    """Arrays of all processes, concatenated along the first axis in the order of the processes, in every process."""
+    """The arrays of all processes, concatenated along the first axis in the order of the processes. All get the
+    result."""
     return tree if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
 
 
 def _client():
-    from jax._src import distributed  # the only handle to the coordination service there is; Orbax uses it too
+    from jax._src import distributed  # the only access to the coordination service; Orbax uses it too
 
     return distributed.global_state.client
 
@@ -141,18 +144,20 @@ def _client():
 def _meet(settings: dict) -> None:
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM away from preemption.py
     if settings.get("process_id") and "coordinator_address" in settings:
-        _reach(settings["coordinator_address"])  # jax would abort
+        _reach(settings["coordinator_address"])  # jax would abort if process 0 did not answer
     try:
         jax.distributed.initialize(
             **settings, initialization_timeout=MEETING_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
         )
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the processes did not meet within {MEETING_SECONDS} s ({settings}): {reason}") from None
+        raise InputError(
+            f"the processes did not all start within {MEETING_SECONDS} s ({settings}): {reason}; start them again"
+        ) from None
 
 
 def _reach(coordinator: str) -> None:
-    """Returns when process 0 listens."""
+    """Waits until process 0 listens. InputError: it does not within MEETING_SECONDS."""
     host, port = coordinator.rsplit(":", 1)
     deadline = time.monotonic() + MEETING_SECONDS
     while True:
@@ -169,7 +174,7 @@ def _reach(coordinator: str) -> None:
 
 
 def _end_with_others(done: threading.Event) -> None:
-    """Waits for another process to end early, and then ends this one."""
+    """Waits until another process ends early, and then ends this one."""
     while not done.is_set():
         try:
             code, text = _client().blocking_key_value_get(_ENDED, ONE_DAY_MS).split(" ", 1)
@@ -177,14 +182,14 @@ def _end_with_others(done: threading.Event) -> None:
             if "DEADLINE_EXCEEDED" in str(error):
                 continue
             code, text = "1", "process 0 is gone"
-        if not done.wait(timeout=1):  # this process may be about to say the same of itself
+        if not done.wait(timeout=1):  # this process may be about to report its own end
             said = f"{'error: ' if int(code) else ''}process {jax.process_index()} ends because {text}"
             print(said, file=sys.stderr, flush=True)
             _exit(int(code))
 
 
 def _end_others(error: BaseException) -> None:
-    """Says what happened, here and to the other processes, and ends this one."""
+    """Reports the error here and to the other processes, and ends this process."""
     index = jax.process_index()
     match error:
         case Stopped():
@@ -200,14 +205,14 @@ def _end_others(error: BaseException) -> None:
             traceback.print_exception(error)
             code, text = 1, f"error: process {index} met a bug: {error!r}"
     print(text, file=sys.stderr if code else sys.stdout, flush=True)
-    with contextlib.suppress(Exception):  # another one was faster
+    with contextlib.suppress(Exception):  # another process has set the key already
         _client().key_value_set(_ENDED, f"{code} process {index} ended: {text.removeprefix('error: ')}")
     if is_first():
-        time.sleep(2)  # the store ends with this process
+        time.sleep(2)  # the store ends with this process; the others need time to read it
     _exit(code)
 
 
 def _exit(code: int) -> None:
-    """Without the usual farewell of jax, which waits for all processes."""
+    """Exits at once. The usual shutdown of jax would wait for all processes."""
     sys.stdout.flush()
     os._exit(code)

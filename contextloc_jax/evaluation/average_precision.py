@@ -20,7 +20,7 @@ def evaluate(detections: Detections, ground_truth: GroundTruth, protocol: Protoc
 
     {"protocol": its name, "mAP": {threshold: value}, "average_mAP", "videos", "instances", "detections",
     "AP": {class: {threshold: value}}, "classes_without_instances": [class]}; thresholds are tIoU, written with the
-    fewest digits ("0.5", "0.55"). InputErrors as of matching.rank; also an unknown protocol.
+    fewest digits ("0.5", "0.55"). InputError: as for matching.rank; also an unknown protocol.
     """
     protocol = find_protocol(protocol)
     return summarize(find_matches(detections, ground_truth, protocol.thresholds), protocol)
@@ -57,10 +57,11 @@ def ranked_precision(matches: Matches) -> np.ndarray:
 def class_precision(
     label: np.ndarray, correct: np.ndarray, num_instances: np.ndarray, usual_instances: float | None = None
 ) -> np.ndarray:
-    """AP [K] of detections at one threshold, NaN where a class has no instance.
+    """AP [K] of detections at one threshold; NaN for a class without an instance.
 
-    label [N], correct [N] bool: of every detection, by decreasing score within its class. num_instances [K].
-    usual_instances: as if every class had that many (DETAD's normalized AP), to compare classes or parts of them.
+    label [N] class index and correct [N] bool of every detection, by decreasing score within its class.
+    num_instances [K]. usual_instances: AP is computed as if every class had this number of instances (DETAD's
+    normalized AP), to compare classes or parts of them.
     """
     by_class = np.argsort(label, kind="stable")
     hits = by_class[np.flatnonzero(correct[by_class])]
@@ -77,12 +78,12 @@ def class_precision(
 
 
 def interpolated_sum(precision: np.ndarray) -> float:
-    """Sum of interpolated precisions over correct detections; precision [n] at each of them, in rank order."""
+    """Sum of interpolated precisions over the correct detections. precision: [n], at each of them, in rank order."""
     return float(np.maximum.accumulate(precision[::-1]).sum())
 
 
 def mean_over_classes(ap: np.ndarray) -> np.ndarray:
-    """mAP [T] of AP [K, T]: over the classes that have an instance."""
+    """mAP [T] of AP [K, T]: the mean over the classes that have an instance."""
     return ap[~np.isnan(ap).any(axis=1)].mean(axis=0)
 
 

@@ -1,7 +1,7 @@
 """What kind of instance: length, coverage of the video, number in the video and free context, in bins.
 
-Length, coverage and instances with their bins are DETAD's (Alwassel et al., ECCV 2018). Its context numbers were
-collected by people and exist for ActivityNet's test set alone; ours is computed instead: see `_free_context`.
+Length, coverage and instances with their bins are DETAD's (Alwassel et al., ECCV 2018). Its numbers for context were
+collected by people, and exist only for ActivityNet's test set. Here context is computed: see `_free_context`.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ def characteristics(ground_truth: GroundTruth, protocol: Protocol) -> dict[str, 
     """{"length": seconds, "coverage": share of the video, "instances": annotated in the video (of any class),
     "context": see `_free_context`}, each in the bins of the protocol.
 
-    Coverage is unknown (and so is nothing else) where the duration of a video is NaN; above 1 it is in the last bin.
+    If the duration of a video is NaN, only the coverage is unknown. A coverage above 1 is in the last bin.
     """
     start, end = ground_truth.segments.T
     counts = np.bincount(ground_truth.video, minlength=len(ground_truth.video_ids))
@@ -48,7 +48,7 @@ def _in_bins(values: np.ndarray, bins: Bins) -> Characteristic:
 def _free_context(ground_truth: GroundTruth) -> np.ndarray:
     """[G] share of an instance's surroundings that lies in the video and in no other instance; NaN for length zero.
 
-    The surroundings are what the model's extended proposal adds: half the instance's length on either side.
+    The surroundings are what the model adds to a proposal: half of its length on each side.
     """
     start, end = ground_truth.segments.T
     half = (end - start) / 2

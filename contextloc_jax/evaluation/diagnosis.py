@@ -1,7 +1,8 @@
 """Why a detector fails, after DETAD (Alwassel et al., Diagnosing Error in Temporal Action Detectors, ECCV 2018).
 
-The kinds of error are judging.py's verdicts. AP_N is AP as if every class, or part of it, had the dataset's mean number
-of instances: only so are bins of different size comparable. Numbers are means over the protocol's diagnosed thresholds.
+The kinds of error are the verdicts of judging.py. AP_N is AP, computed as if every class, or part of a class, had the
+dataset's mean number of instances. This makes bins of different size comparable. Numbers are means over the protocol's
+diagnosed thresholds.
 """
 
 import numpy as np
@@ -11,12 +12,12 @@ from contextloc_jax.evaluation.characteristics import Characteristic, characteri
 from contextloc_jax.evaluation.judging import CORRECT, VERDICTS, Judged
 from contextloc_jax.evaluation.matching import finders
 
-RANK_GROUPS = 10  # of the false-positive profile, each as large as the number of instances of the class (G)
+RANK_GROUPS = 10  # groups of the false-positive profile; each is as large as the number of instances of the class (G)
 LEAST_PRECISION = 0.05  # normalized precision at which DETAD stops counting an instance as found
 
 
 def diagnose(judged: Judged) -> dict:
-    """Everything below, as plain numbers for a JSON file.
+    """All results of this module, as plain numbers for a JSON file.
 
     {"protocol": its name, "thresholds": those diagnosed,
      "false_positives": {"by_rank": [{verdict: share}], "all": {verdict: share}},
@@ -36,10 +37,10 @@ def diagnose(judged: Judged) -> dict:
 
 
 def false_positive_profile(judged: Judged) -> dict:
-    """Shares of verdicts by rank: entry g of "by_rank" is of the detections ranked (g, g + 1] times G in their class.
+    """Shares of verdicts by rank: entry g of "by_rank" is for the detections ranked (g, g + 1] times G in their class.
 
-    G is the number of instances of the class; classes without an instance count in "all" alone. Lists end early where
-    there are no detections of that rank.
+    G is the number of instances of the class. Classes without an instance count only in "all". The list ends early if
+    there are no detections of a rank.
     """
     ranking = judged.matches.ranking
     place = np.arange(len(ranking.row)) - ranking.class_start[ranking.label]
@@ -50,7 +51,7 @@ def false_positive_profile(judged: Judged) -> dict:
 
 
 def without_each_error(judged: Judged) -> dict:
-    """The metric's mAP (not AP_N) when all detections with one kind of error are taken away, and the gain."""
+    """The mAP of the metric (not AP_N) when all detections with one kind of error are removed, and the gain."""
     base = _mean_precision(judged)
     found = {}
     for code, name in enumerate(VERDICTS):
@@ -61,7 +62,7 @@ def without_each_error(judged: Judged) -> dict:
 
 
 def sensitivity(judged: Judged, kinds: dict[str, Characteristic]) -> dict:
-    """mAP_N of the instances of every bin: detections that find instances of other bins are set aside."""
+    """mAP_N of the instances of every bin. Detections that find instances of other bins are ignored."""
     label, usual = judged.matches.ground_truth.label, _usual_size(judged)
     false = judged.verdict != CORRECT
     found: dict = {"mAP_N": _mean_precision(judged, usual=usual)}
@@ -84,7 +85,7 @@ def false_negative_profile(judged: Judged, kinds: dict[str, Characteristic]) -> 
     DETAD's rule: a detection ranked where the normalized precision of its class is at most 0.05 finds nothing.
     """
     useful = np.stack([_useful(judged, d) for d in range(len(judged.verdict))])
-    useful = np.pad(useful, ((0, 0), (0, 1)))  # position -1: nobody found the instance
+    useful = np.pad(useful, ((0, 0), (0, 1)))  # position -1: no detection found the instance
     missed = 1 - np.take_along_axis(useful, judged.finder, axis=1).mean(axis=0)
     found: dict = {"missed": float(missed.mean())}
     for name, kind in kinds.items():
@@ -107,9 +108,9 @@ def _shares(verdict: np.ndarray) -> dict[str, float]:
 def _mean_precision(
     judged: Judged, kept: np.ndarray | None = None, sizes: np.ndarray | None = None, usual: float | None = None
 ) -> float:
-    """Mean over thresholds and classes of AP (AP_N where `usual` is given).
+    """Mean over thresholds and classes of AP; of AP_N if `usual` is given.
 
-    kept [D, N] bool: the detections that count, by default all. sizes [K]: instances of each class that count.
+    kept: [D, N] bool, the detections that count; by default all. sizes: [K], the numbers of instances that count.
     """
     sizes = judged.matches.class_size if sizes is None else sizes
     label = judged.matches.ranking.label

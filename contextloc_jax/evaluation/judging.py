@@ -1,12 +1,12 @@
-"""The one judge: ranks and matches detections once, and says of each of them what it is.
+"""The only judge: ranks and matches detections once, and gives a verdict on each.
 
-Metrics, intervals, the diagnosis and the report all read the same `Judged`, so that they cannot disagree.
+Metrics, intervals, the diagnosis and the report all read the same `Judged`, so they cannot disagree.
 
-A detection is correct where it finds an instance (the rules are matching.py's). A detection that finds none is judged
-by its best instance: the one of its video, of any class, with the best tIoU. Of instances with equal tIoU, one of the
-detection's class is preferred (DETAD takes any of them, which calls half of THUMOS14's doubly annotated CliffDiving /
-Diving wrong). The kinds of error are those of DETAD (Alwassel et al., Diagnosing Error in Temporal Action Detectors,
-ECCV 2018).
+A detection is correct if it finds an instance, by the rules of matching.py. A detection that finds none is judged by
+its best instance: the one in its video, of any class, with the best tIoU. Among instances with equal tIoU, one of the
+detection's class is preferred. (DETAD takes any of them. THUMOS14 annotates every CliffDiving as Diving too, so DETAD
+calls half of such detections wrong.) The kinds of error are those of DETAD (Alwassel et al., Diagnosing Error in
+Temporal Action Detectors, ECCV 2018).
 """
 
 from typing import NamedTuple
@@ -18,26 +18,26 @@ from contextloc_jax.core.segments import first_of_group, tiou_of
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.matching import Matches, Pairs, find_pairs, match_all, rank
 
-NEAR_TIOU = 0.1  # below it a detection is background
+NEAR_TIOU = 0.1  # a detection whose best tIoU is below this is background
 VERDICTS = {  # in the order of their codes; {tiou}: the threshold, {near}: NEAR_TIOU
     "correct": "In decreasing score, each detection takes the free instance of its class with the best tIoU, if that is"
     " {tiou:g} or more.",
     "double detection": "Its best instance is of its class with tIoU {tiou:g} or more, but a better-ranked detection"
     " has taken it.",
     "wrong label": "Its best instance is of another class, with tIoU {tiou:g} or more.",
-    "localization": "Its best instance is of its class, but their tIoU is only {near:g} to below {tiou:g}.",
-    "confusion": "Its best instance is of another class, with tIoU {near:g} to below {tiou:g}.",
+    "localization": "Its best instance is of its class, but their tIoU is below {tiou:g} (and {near:g} or more).",
+    "confusion": "Its best instance is of another class, with tIoU below {tiou:g} (and {near:g} or more).",
     "background": "Its tIoU is below {near:g} with every instance.",
 }
 CORRECT, DOUBLE, WRONG_LABEL, LOCALIZATION, CONFUSION, BACKGROUND = range(len(VERDICTS))
 
 
 class Judged(NamedTuple):
-    """N ranked detections, what they find at the protocol's T thresholds, and a verdict at its D diagnosed ones.
+    """N ranked detections, what they find at the protocol's T thresholds, and their verdicts at its D diagnosed ones.
 
-    verdict        [D, N] int64    code into VERDICTS
-    best_instance  [N]    int64    index into the ground truth's instances, -1 where none overlaps
-    best_tiou      [N]    float64  tIoU with the best instance, 0 where none overlaps
+    verdict        [D, N] int64    code: index into VERDICTS
+    best_instance  [N]    int64    index into the ground truth's instances; -1 if none overlaps
+    best_tiou      [N]    float64  tIoU with the best instance; 0 if none overlaps
     """
 
     protocol: Protocol
@@ -59,7 +59,7 @@ class Judged(NamedTuple):
         return Detections(*names, ranking.video, ranking.label, ranking.segments, ranking.scores)
 
     def instance_of_each(self, d: int) -> tuple[np.ndarray, np.ndarray]:
-        """The instance [N] that each detection finds at the d-th diagnosed threshold, else its best; their tIoU [N]."""
+        """The instance [N] that each detection finds at diagnosed threshold d, else its best one; their tIoU [N]."""
         ranking, truth = self.matches.ranking, self.matches.ground_truth
         instance, tiou = self.best_instance.copy(), self.best_tiou.copy()
         found = np.flatnonzero(self.finder[d] >= 0)
@@ -70,7 +70,7 @@ class Judged(NamedTuple):
 
 
 def judge(detections: Detections, ground_truth: GroundTruth, protocol: Protocol) -> Judged:
-    """Ranks, matches and judges, once for everything that is said of these detections. InputErrors as of `rank`."""
+    """Ranks, matches and judges detections, once for all results. InputError: as for matching.rank."""
     ranking = rank(detections, ground_truth)
     pairs = find_pairs(ranking, ground_truth, 0, any_label=True)
     own = ranking.label[pairs.detection] == ground_truth.label[pairs.instance]

@@ -17,7 +17,7 @@ from contextloc_jax.core.errors import InputError, some_of
 from contextloc_jax.core.segments import first_of_group, tiou_of
 from contextloc_jax.core.structs import Detections, GroundTruth
 
-PAIRS_AT_ONCE = 2**21  # bounds the memory of a crowded video
+PAIRS_AT_ONCE = 2**21  # limits the memory for videos with many detections and instances
 
 
 class Ranking(NamedTuple):
@@ -51,7 +51,7 @@ class Matches(NamedTuple):
     """N ranked detections and, at T thresholds, the one that finds each of G instances.
 
     ranking and finder hold indices into ground_truth; thresholds [T] float64 tIoU;
-    finder [T, G] int64: position in the ranking, -1 where the instance is missed.
+    finder [T, G] int64: position in the ranking; -1 if the instance is missed.
     """
 
     ranking: Ranking
@@ -78,13 +78,13 @@ def finders(finder: np.ndarray, num_detections: int) -> np.ndarray:
 
 
 def find_matches(detections: Detections, ground_truth: GroundTruth, thresholds: Sequence[float]) -> Matches:
-    """Ranks and matches once for all thresholds. InputErrors as of `rank`."""
+    """Ranks and matches once for all thresholds. InputError: as for `rank`."""
     ranking = rank(detections, ground_truth)
     return match_all(ranking, find_pairs(ranking, ground_truth, min(thresholds)), ground_truth, thresholds)
 
 
 def match_all(ranking: Ranking, pairs: Pairs, ground_truth: GroundTruth, thresholds: Sequence[float]) -> Matches:
-    """`match` at every threshold; pairs: of one class each, all that have at least the lowest threshold."""
+    """`match` at every threshold. pairs: all pairs within a class whose tIoU is at least the lowest threshold."""
     finder = np.stack([match(pairs, len(ground_truth.label), threshold) for threshold in thresholds])
     return Matches(ranking, ground_truth, np.array(thresholds, np.float64), finder)
 
@@ -92,8 +92,8 @@ def match_all(ranking: Ranking, pairs: Pairs, ground_truth: GroundTruth, thresho
 def rank(detections: Detections, ground_truth: GroundTruth) -> Ranking:
     """Detections in the order of evaluation.
 
-    InputError: no detections, unknown videos or classes, numbers that are not finite, segments that end before they
-    start (zero length is legal), or ground truth of which the same is true.
+    InputError: there are no detections, a video or class is unknown, a number is not finite, a segment ends before it
+    starts (zero length is legal), or the ground truth has such a fault.
     """
     check_ground_truth(ground_truth)
     if not len(detections.scores):
@@ -136,10 +136,11 @@ def find_pairs(ranking: Ranking, ground_truth: GroundTruth, lowest: float, any_l
 
 
 def match(pairs: Pairs, num_instances: int, threshold: float) -> np.ndarray:
-    """The detection (position in the ranking) that finds each instance, -1 where none does: [num_instances] int64.
+    """[num_instances] int64: the detection (position in the ranking) that finds each instance; -1 if none does.
 
-    Every detection asks for its best instance; an instance keeps the best-ranked that asked, and the others ask for
-    their next. Where this ends is what taking detections one by one gives, in a few rounds over all cells at once.
+    Every detection asks for its best instance. An instance keeps the best-ranked detection that asked, and the others
+    ask for their next best. The result is the same as taking the detections one by one, but needs only a few rounds
+    over all cells at once.
     """
     enough = pairs.tiou >= threshold
     detection, instance = pairs.detection[enough], pairs.instance[enough]
@@ -174,7 +175,8 @@ def check_names(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Video [N] and class [N] of the detections as indices into the ground truth's names.
 
-    InputError: one has detections and is not in the ground truth. where: what to call the detections, such as a path.
+    where: what the message calls the detections, such as a path.
+    InputError: a video or class that has detections is not in the ground truth.
     """
     return (
         _translate(detections.video, detections.video_ids, ground_truth.video_ids, "video", where),
@@ -194,12 +196,15 @@ def check_ground_truth(ground_truth: GroundTruth, where: object = "ground truth"
 
 
 def check_same_ground_truth(first: GroundTruth, second: GroundTruth, names: tuple[str, str]) -> None:
-    """InputError, listing videos, unless both hold the same instances of the same videos; `names` of the two runs."""
+    """InputError: the two do not hold the same instances of the same videos; the message lists videos.
+
+    names: of the two runs, for the message.
+    """
     by_video = [_instances_by_video(truth) for truth in (first, second)]
     for here, there, name in ((*by_video, names[0]), (*by_video[::-1], names[1])):
         if only := here.keys() - there.keys():
             raise InputError(
-                f"{len(only)} videos were evaluated in {name} alone: {some_of(only)}; compare like with like"
+                f"{len(only)} videos were evaluated only in {name}: {some_of(only)}; evaluate both on the same videos"
             )
     if differs := [video for video, instances in by_video[0].items() if instances != by_video[1][video]]:
         raise InputError(

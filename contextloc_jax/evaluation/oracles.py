@@ -14,14 +14,14 @@ def oracles(
 ) -> dict:
     """mAP as it is and with perfect answers: {name: {"mAP": {threshold: value}, "average_mAP": value}}.
 
-    At every threshold the matches of the metric stay, and a false detection that an oracle can fix becomes correct
-    at its place in the ranking; therefore no oracle lowers an AP.
+    At every threshold the matches of the metric stay. A false detection that an oracle can fix becomes correct, at its
+    place in the ranking. So no oracle lowers an AP.
     none: the metric itself.
-    best_class: a false detection with tIoU >= threshold to an instance that nobody found gets its class.
-    best_boundary: a false detection that overlaps an instance of its class that nobody found gets its boundaries.
+    best_class: a false detection with tIoU >= threshold to a missed instance gets the class of the instance.
+    best_boundary: a false detection that overlaps a missed instance of its class gets the boundaries of the instance.
     best_of_proposals: the share of instances (mean over classes) that any segment of `proposals` (by default, of the
-      detections) meets with tIoU >= threshold: what perfect scores and classes could reach. Only with the default is
-      it sure to be above the metric, since boundary regression can leave the proposals behind.
+      detections) meets with tIoU >= threshold: what perfect scores and classes could reach. With `proposals`, it can be
+      below the metric, because boundary regression can improve segments.
     """
     truth = without_classes(ground_truth)
     ranking = rank(detections, ground_truth)  # checks classes

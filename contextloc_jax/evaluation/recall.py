@@ -13,8 +13,11 @@ STEPS = 100  # points of the AR-AN curve
 
 
 class RecallCurve(NamedTuple):
-    """AR@AN. counts [100] average numbers of proposals a video; recall [T, 100]; average_recall [100] over T; area
-    under average_recall over counts, as a share of the largest possible."""
+    """AR@AN at 100 average numbers of proposals per video, AN.
+
+    counts [100] the values of AN; recall [T, 100] at T tIoU thresholds; average_recall [100], the mean over T;
+    area under average_recall over counts, as a share of the largest possible area.
+    """
 
     counts: np.ndarray
     recall: np.ndarray
@@ -22,21 +25,22 @@ class RecallCurve(NamedTuple):
     area: float
 
     def at(self, count: float) -> float:
-        """Average recall at `count` proposals a video (linear between points; the nearest end outside)."""
+        """Average recall at `count` proposals per video: linear between points; outside them, that of the nearest."""
         return float(np.interp(count, self.counts, self.average_recall))
 
 
 def average_recall(
     proposals: Detections, ground_truth: GroundTruth, max_average: float = 100, thresholds=AR_THRESHOLDS
 ) -> RecallCurve:
-    """Recall over the average number of proposals a video, whatever their class (official ActivityNet rule).
+    """Recall over the average number of proposals per video, for proposals of any class (official ActivityNet rule).
 
-    Every video gives the same *share* of its proposals, best scores first, so that long videos give more; the
-    share is chosen to average j / 100 * max_average. An instance is recalled if any of them has a tIoU >= threshold.
-    Videos are those with an instance. THUMOS14 papers use max_average=1000 and read it at 50, 100, 200, 500.
+    Every video gives the same *share* of its proposals, best scores first, so long videos give more. At point j, the
+    share is chosen so that the average is j / 100 * max_average. An instance is recalled if any of these proposals has
+    a tIoU >= threshold. Videos are those with an instance. THUMOS14 papers use max_average=1000 and read the curve at
+    50, 100, 200, 500. InputError: as for matching.rank; also no proposal in a video with an instance.
     """
     if not max_average > 0:
-        raise InputError(f"max_average is {max_average}, expected a positive number of proposals a video")
+        raise InputError(f"max_average is {max_average}, expected a positive number of proposals per video")
     thresholds = np.asarray(thresholds, np.float64)
     truth = without_classes(ground_truth)
     ranking = rank(without_classes(proposals), truth)
@@ -62,5 +66,5 @@ def average_recall(
 
 
 def without_classes(columns):
-    """Detections or GroundTruth with their classes forgotten."""
+    """Detections or GroundTruth in which everything is of the one class 'any'."""
     return columns._replace(labels=["any"], label=np.zeros(len(columns.label), np.int64))

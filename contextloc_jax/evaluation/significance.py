@@ -3,17 +3,17 @@
 Intervals: bootstrap over videos. Videos are drawn with replacement, as many as there are; a video drawn twice counts
 twice, at the same places of the ranking. Detections are matched once: matches stay inside a video. The middle 95 % of
 the draws, centered on the measured value (repeated videos raise interpolated precision a little), would be too narrow
-where videos are few; they are widened as Student's interval is (Hesterberg 2015, "What Teachers Should Know About the
-Bootstrap": expanded percentile interval). Measured, they hold the mAP of endless videos in 89 % (2 videos) to 94 % (60)
-of the cases: interpolated AP of few videos is a little high on average.
+for few videos. So they are widened as Student's interval is (Hesterberg 2015, "What Teachers Should Know About the
+Bootstrap": expanded percentile interval). In measurements, they contained the mAP of an unlimited number of videos in
+89 % (2 videos) to 94 % (60 videos) of the cases: interpolated AP of few videos is a little high on average.
 
-Test: if two runs are equally good, it does not matter which of them said what about a video. So the runs swap their
-detections in a random half of the videos, many times; p is the share of swaps whose difference of mAP is as large as
-the measured one. Swapped detections meet in one ranking, by their rank within their run and class and not by their
-scores. That leaves AP as it is and makes scores of any two scales comparable.
+Test: if two runs are equally good, it does not matter which of them made the detections of a video. So the runs swap
+their detections in a random half of the videos, many times; p is the share of swaps whose difference of mAP is as large
+as the measured one. Swapped detections are put into one ranking by their rank within their run and class, not by their
+scores. This does not change AP, and it works for scores on any scale.
 
-Both are about *which videos* were tested. What another training seed would change is not in them: compare several seeds
-before you call a small difference progress.
+Both are about *which videos* were tested. They do not contain the effect of another training seed: compare several
+seeds before you call a small difference progress.
 """
 
 import functools
@@ -27,7 +27,7 @@ from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.evaluation.average_precision import average
 from contextloc_jax.evaluation.matching import Matches, Ranking
 
-CELLS_AT_ONCE = 2**20  # bounds memory, and stays near the processor
+CELLS_AT_ONCE = 2**20  # limits memory, and blocks of this size stay in the cache
 ROUNDING = 1e-9  # differences of mAP closer than this are equal
 
 
@@ -53,9 +53,9 @@ def compare(
 
     {"protocol": its name, "mAP": {threshold: entry}, "average_mAP": entry, "conclusion", "level", "num_draws", "seed"},
     entry = {"first", "second", "difference", "interval": [low, high], "p"}. p is two-sided and at least
-    1 / (num_draws + 1). conclusion, of average_mAP: 'second is better' or 'first is better' where p is at most
-    1 - level and 0 outside the interval, else 'no difference shown', or 'too few videos to tell' where no swaps could
-    make p that small.
+    1 / (num_draws + 1). conclusion, about average_mAP: 'second is better' or 'first is better' if p is at most
+    1 - level and 0 is outside the interval; 'too few videos to tell' if no swaps could make p that small; else
+    'no difference shown'.
     """
     draws = _draws(first.ground_truth, num_draws, seed, level)
     runs = [_columns(resampled_mean_ap(run, draws), protocol) for run in (first, second)]
@@ -85,7 +85,8 @@ def compare(
 def resampled_mean_ap(matches: Matches, draws: np.ndarray) -> np.ndarray:
     """mAP [B, T] at the matches' thresholds when video v counts draws[b, v] times: draws [B, V] int.
 
-    Means are over the classes with an instance in the drawn videos; NaN where none has. All ones give the metric.
+    Means are over the classes with an instance in the drawn videos; NaN if there is none. Draws of all ones give the
+    metric.
     """
     truth = matches.ground_truth
     counts = np.ascontiguousarray(draws.T, np.int32)  # [V, B]: what follows runs along draws
@@ -103,8 +104,8 @@ def resampled_mean_ap(matches: Matches, draws: np.ndarray) -> np.ndarray:
 def swapped_differences(first: Matches, second: Matches, num_draws: int, seed: int) -> np.ndarray:
     """Second minus first, mAP [1 + num_draws, T], after the runs swapped random videos; row 0 is without a swap.
 
-    Each run has its own copy of every video; an exchange counts one run's copies of some videos and the other's of the
-    rest.
+    Each run has its own copy of every video. A swap counts the copies of one run in some videos, and those of the other
+    run in the rest.
     """
     num_videos = len(first.ground_truth.video_ids)
     kept = np.random.RandomState(seed).randint(2, size=(1 + num_draws, num_videos))
@@ -117,8 +118,9 @@ def swapped_differences(first: Matches, second: Matches, num_draws: int, seed: i
 def _side_by_side(first: Matches, second: Matches) -> Matches:
     """Both runs as one, with a copy of every video (and its instances) for each: 0 .. V - 1 and V .. 2 V - 1.
 
-    One ranking by class and by rank within the run and class. Equal ranks follow the order of videos, so that neither
-    run comes first. Matches stay inside a video and within a class a run keeps its order, so they stay as they are.
+    There is one ranking, by class and by rank within the run and class. Equal ranks are in the order of the videos, so
+    neither run comes first. Matches stay inside a video, and a run keeps its order within a class. So the matches of
+    both runs stay as they are.
     """
     truth, num_videos = first.ground_truth, len(first.ground_truth.video_ids)
     rankings = (first.ranking, second.ranking)
@@ -129,7 +131,7 @@ def _side_by_side(first: Matches, second: Matches) -> Matches:
     class_start = first.ranking.class_start + second.ranking.class_start
     copy = video + num_videos * run
     ranking = Ranking(row[order], copy[order], label[order], segments[order], -place[order].astype(float), class_start)
-    position = np.full(len(order) + 1, -1)  # the last, at -1: an instance that nobody finds stays so
+    position = np.full(len(order) + 1, -1)  # the last one, at -1, is for missed instances
     position[order] = np.arange(len(order))
     seconds = np.where(second.finder < 0, -1, second.finder + len(first.ranking.row))
     both = truth._replace(
@@ -163,9 +165,9 @@ def _drawn_precision(matches: Matches, label: int, finder: np.ndarray, counts: n
 
 
 def _draws(ground_truth: GroundTruth, num_draws: int, seed: int, level: float) -> np.ndarray:
-    """How often each video counts: [1 + num_draws, V] int64, once each in row 0, which gives the measured value.
+    """How often each video counts: [1 + num_draws, V] int64. Row 0 is all ones and gives the measured value.
 
-    RandomState, because NumPy's policy freezes its stream.
+    RandomState is used because NumPy promises never to change its stream.
     """
     if num_draws < 1 or not 0 < level < 1:
         raise InputError(f"bootstrap: {num_draws} draws, level {level}; expected at least 1 draw and a level in (0, 1)")
@@ -184,7 +186,7 @@ def _columns(mean_ap: np.ndarray, protocol: Protocol) -> dict[str, np.ndarray]:
 def _interval(column: np.ndarray, level: float, num_videos: int, bounds: tuple[float, float]) -> list[float]:
     """Expanded percentile interval of the draws column[1:] about the measured column[0], inside `bounds`.
 
-    One video says nothing about others: all of `bounds`.
+    With one video, it is all of `bounds`, because one video says nothing about others.
     """
     draws = column[1:][~np.isnan(column[1:])]
     if num_videos < 2 or not draws.size:
@@ -197,8 +199,8 @@ def _interval(column: np.ndarray, level: float, num_videos: int, bounds: tuple[f
 
 @functools.cache
 def student_quantile(share: float, degrees: int) -> float:
-    """Below which `share` of Student's distribution lies; by t = sqrt(degrees) tan(angle), whose density is a cosine's
-    power."""
+    """The value below which `share` of Student's distribution lies. With t = sqrt(degrees) tan(angle), the density of
+    the angle is a power of its cosine."""
     angle = np.linspace(-np.pi / 2, np.pi / 2, 200_001)
     density = np.cos(angle) ** (degrees - 1)
     below = np.cumsum((density[1:] + density[:-1]) / 2)
@@ -206,7 +208,7 @@ def student_quantile(share: float, degrees: int) -> float:
 
 
 def _share_as_large(differences: np.ndarray) -> float:
-    """p: the share of swaps, the one without a swap among them, whose difference is as large as that one's."""
+    """p: the share of rows, row 0 without a swap included, whose difference is at least as large as that of row 0."""
     return float(np.mean(np.abs(differences) >= np.abs(differences[0]) - ROUNDING))
 
 

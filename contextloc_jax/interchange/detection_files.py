@@ -4,8 +4,8 @@ ActivityNet:  {"version": ..., "results": {video id: [{"label": "Archery", "segm
                "external_data": {}}
 CSV:          video,label,start_seconds,end_seconds,score
 
-Numbers are written with all their digits, so that scoring a written file gives the same metrics to the last bit, and
-the same detections give the same bytes. Times are seconds. CSV has no place for a video without detections.
+Numbers are written with all their digits, so scoring a written file gives the same metrics to the last bit. The same
+detections give the same bytes. Times are in seconds. A CSV file cannot list a video without detections.
 """
 
 import csv
@@ -21,7 +21,7 @@ from contextloc_jax.core.files import read_json, read_text, write_whole
 from contextloc_jax.core.structs import Detections
 
 CSV_COLUMNS = ("video", "label", "start_seconds", "end_seconds", "score")
-_CSV_NAMES = {  # what other tools call the columns
+_CSV_NAMES = {  # the names of the columns in files of other tools
     "video": ("video-id", "video_id", "video_name"),
     "label": ("class", "cls"),
     "start_seconds": ("t-start", "t_start", "start"),
@@ -33,8 +33,8 @@ _CSV_NAMES = {  # what other tools call the columns
 def read_detections(path: str | os.PathLike) -> Detections:
     """Detections of a .json (ActivityNet) or .csv file; videos and classes are numbered in file order.
 
-    InputError, naming file and video or line: not the form above, an empty file, a number that is missing or not
-    finite, a segment that ends before it starts (zero length is legal, so are times outside the video).
+    InputError, with file and video or line: the file is empty or has another form, a number is missing or not finite,
+    or a segment ends before it starts. A segment may have length zero, or lie outside the video.
     """
     readers = {".json": read_activitynet, ".csv": read_csv}
     suffix = Path(path).suffix.lower()
@@ -44,7 +44,7 @@ def read_detections(path: str | os.PathLike) -> Detections:
 
 
 def write_detections(path: str | os.PathLike, detections: Detections) -> None:
-    """Writes a .json (ActivityNet) or .csv file, whole or not at all. InputError: another suffix, or it cannot."""
+    """Writes a .json (ActivityNet) or .csv file, whole or not at all. InputError: another suffix, or a write error."""
     writers = {".json": write_activitynet, ".csv": write_csv}
     suffix = Path(path).suffix.lower()
     if suffix not in writers:
@@ -53,7 +53,7 @@ def write_detections(path: str | os.PathLike, detections: Detections) -> None:
 
 
 def write_activitynet(path: str | os.PathLike, detections: Detections, version: str = "contextloc_jax") -> None:
-    """Writes ActivityNet's JSON, a line a video, each by decreasing score; also videos without detections."""
+    """Writes ActivityNet's JSON, one line per video, also for videos without detections; by decreasing score."""
     rows = _rows_by_video(detections)
     lines = [
         f"{json.dumps(name)}: {json.dumps([_entry(detections, row) for row in own])}"
@@ -152,7 +152,7 @@ def _video_columns(where: str, rows: object) -> tuple[list[str], np.ndarray, np.
 
 
 def _first_fault(rows: list) -> str:
-    """What is wrong with the first bad row; called once a fault is certain."""
+    """What is wrong with the first bad row. Called only when there is one."""
     for number, row in enumerate(rows):
         try:
             _label(row["label"])
@@ -167,19 +167,19 @@ def _first_fault(rows: list) -> str:
 
 
 def _number(value: object) -> float:
-    """A number of JSON, also one that is written as a string."""
+    """A number in JSON, also one that is written as a string. ValueError: another value."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         return float(value)
-    raise ValueError(f"{excerpt(value)} is no number")
+    raise ValueError(f"{excerpt(value)} is not a number")
 
 
 def _label(label: object) -> str:
-    """The name of a class; a class that is a whole number is named by its digits, as in annotations."""
+    """The label of a class. A whole number becomes its digits, as in annotations. ValueError: another value."""
     if isinstance(label, str):
         return label
     if isinstance(label, int) and not isinstance(label, bool):
         return str(label)
-    raise ValueError(f"label {excerpt(label)} is no name of a class")
+    raise ValueError(f"label {excerpt(label)} is not the name of a class")
 
 
 def _check_row(segment: list[float], score: float) -> None:

@@ -1,4 +1,4 @@
-"""scores.npz: scores of proposals with what they were evaluated against, and ground_truth.npz: the latter alone.
+"""scores.npz: scores of proposals and the ground truth they were evaluated against. ground_truth.npz: only the latter.
 
 The same content gives the same bytes.
 """
@@ -18,9 +18,9 @@ from contextloc_jax.core.structs import GroundTruth, VideoScores, check_scores
 def save_scores(
     path: str | os.PathLike, scores: Sequence[VideoScores], ground_truth: GroundTruth | None = None
 ) -> None:
-    """Writes the scores of all proposals, and what they were evaluated against, so that runs can be fused later.
+    """Writes the scores of all proposals and their ground truth. --mode=fuse reads them.
 
-    InputError: scores that are not finite or not well formed, a file that cannot be written.
+    InputError: scores are not finite or have wrong shapes, or the file cannot be written.
     """
     check_scores(scores, None)
     arrays = {
@@ -34,12 +34,12 @@ def save_scores(
 
 
 def save_ground_truth(path: str | os.PathLike, ground_truth: GroundTruth) -> None:
-    """Writes what detections were evaluated against, as in scores.npz but without scores."""
+    """Writes the ground truth that detections were evaluated against, as in scores.npz but without scores."""
     _save_arrays(path, _ground_truth_arrays(ground_truth))
 
 
 def load_scores(path: str | os.PathLike) -> list[VideoScores]:
-    """What `save_scores` wrote. InputError: no such file, or not one of these."""
+    """Reads the scores that `save_scores` wrote. InputError: there is no such file, or it holds something else."""
     names = ("video_ids", "duration_seconds", "num_proposals", "proposals", "activity", "completeness", "regression")
     arrays = _load_arrays(path, names)
     if arrays is None:
@@ -56,7 +56,10 @@ def load_scores(path: str | os.PathLike) -> list[VideoScores]:
 
 
 def load_ground_truth(path: str | os.PathLike) -> GroundTruth | None:
-    """What `save_scores` or `save_ground_truth` wrote, None where the file has none. InputError as `load_scores`."""
+    """Reads the ground truth that `save_scores` or `save_ground_truth` wrote; None if the file has none.
+
+    InputError: there is no such file, or it cannot be read.
+    """
     arrays = _load_arrays(path, [f"ground_truth.{field}" for field in GroundTruth._fields])
     if arrays is None:
         return None
@@ -75,7 +78,7 @@ def _save_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None
 
 
 def _load_arrays(path: str | os.PathLike, names: Iterable[str]) -> list[np.ndarray] | None:
-    """The named arrays, None where the file has not all of them."""
+    """The named arrays; None if the file does not have all of them."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return [file[name] for name in names] if set(names) <= set(file.files) else None

@@ -1,7 +1,7 @@
 """Checkpoints of the authors' PyTorch code (ContextLoc, P-GCN) to and from this project's parameter tree.
 
-NumPy arrays throughout: jax is not needed, and torch only where a file is read or written. Names and layouts of
-the authors' tensors: README of tests/golden, `weights.npz` (ContextLoc) and `pgcn.npz` (P-GCN).
+All arrays are NumPy arrays: jax is not needed, and torch is needed only to read or write a file. Names and layouts of
+the authors' tensors: tests/golden/README.md, `weights.npz` (ContextLoc) and `pgcn.npz` (P-GCN).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ PARALLEL_PREFIX = "module."  # what torch's DataParallel puts before every name
 StateDict = dict[str, np.ndarray]
 Tree = Mapping[str, Any]  # nested by name
 
-# Our variable -> the authors' tensor. Layouts agree but for the heads: torch's Linear is [out, in], ours [in, out].
+# Our variable -> the authors' tensor. Only the heads differ in layout: torch's Linear is [out, in], ours [in, out].
 AUTHORS_NAMES = {
     "params/activity_head/kernel": "activity_fc.weight",
     "params/activity_head/bias": "activity_fc.bias",
@@ -60,8 +60,8 @@ AUTHORS_NAMES = {
 def read_torch_checkpoint(path: str | Path) -> tuple[StateDict, np.ndarray | None]:
     """Tensors and regression statistics of a .pth or .pth.tar file (torch's zip or its legacy format).
 
-    Returns: as `unpack_checkpoint`. Loading runs no code from the file: besides tensors and plain containers only
-    NumPy arrays and numbers are accepted. InputError: torch absent, file unreadable, other content.
+    Returns: as `unpack_checkpoint`. Loading runs no code from the file: it accepts only tensors, plain containers,
+    NumPy arrays and numbers. InputError: torch is not installed, or the file cannot be read or holds something else.
     """
     torch = _import_torch(f"reading {path}")
     try:
@@ -74,7 +74,7 @@ def read_torch_checkpoint(path: str | Path) -> tuple[StateDict, np.ndarray | Non
     except Exception as error:  # torch's readers raise many types on files that are not theirs
         refused = re.search(r"GLOBAL (\S+)", str(error))
         raise InputError(
-            f"{path}: not a whole torch file of tensors, arrays and numbers alone"
+            f"{path}: not a complete torch file that holds only tensors, arrays and numbers"
             f"{f' (it refers to {refused[1]})' if refused else ''}; "
             f"save {{'state_dict': ..., 'reg_stats': ...}} with torch.save again"
         ) from error
@@ -82,16 +82,16 @@ def read_torch_checkpoint(path: str | Path) -> tuple[StateDict, np.ndarray | Non
 
 
 def unpack_checkpoint(contents: Any, source: str | Path) -> tuple[StateDict, np.ndarray | None]:
-    """What a loaded file holds: tensors under the authors' names, and reg_stats.
+    """Tensors under the authors' names, and reg_stats, from the contents of a loaded file.
 
     Args:
-      contents: a state_dict, or a mapping with 'state_dict' and maybe 'reg_stats' as the training scripts save it
+      contents: a state_dict, or a mapping with 'state_dict' and maybe 'reg_stats', as the training scripts save it
         (their 'epoch', 'arch', ... are ignored); values are torch tensors or NumPy arrays.
-      source: named in errors.
+      source: the name of the file in errors (InputError: contents of another form, a value that is not finite).
 
     Returns:
       NumPy arrays by name, without `module.` prefixes; half precision becomes float32.
-      float64 [2, 2] mean and standard deviation (rows) of (center shift, log size), None if the file has none.
+      float64 [2, 2] mean and standard deviation (rows) of (center shift, log size); None if the file has none.
     """
     if not isinstance(contents, Mapping) or not contents:
         raise InputError(f"{source}: found {_kind(contents)}, expected a state_dict or a mapping with 'state_dict'")
@@ -107,11 +107,11 @@ def unpack_checkpoint(contents: Any, source: str | Path) -> tuple[StateDict, np.
 
 
 def model_sizes(state_dict: StateDict, source: str | Path = "the state_dict") -> dict[str, int | bool | str]:
-    """What the tensors say about the model, under the names of the model's fields and of config.model.
+    """The sizes and parts of the model that the tensors belong to, under the names of config.model.
 
-    Always feature_width (D), num_classes, local_context, global_context, batch_norm, boundary_segments, proposal_net;
-    graph_width with a P-GCN, context_width with L-Net or G-Net, adaptation with G-Net.
-    InputError: no heads, so neither ContextLoc nor P-GCN.
+    Always: feature_width (D), num_classes, local_context, global_context, batch_norm, boundary_segments, proposal_net.
+    With a P-GCN: graph_width. With L-Net or G-Net: context_width. With G-Net: adaptation.
+    InputError: the heads are missing, so this is neither ContextLoc nor P-GCN.
     """
     shapes = {name: array.shape for name, array in state_dict.items() if array.ndim == 2}
     missing = [name for name in ("activity_fc.weight", "completeness_fc.weight") if name not in shapes]
@@ -146,12 +146,12 @@ def to_variables(state_dict: StateDict, expected: Tree, source: str | Path = "th
     Args:
       state_dict: arrays under the authors' names (`read_torch_checkpoint`).
       expected: the model's {'params': ..., 'batch_stats': ...}; leaves are shapes or anything with a `shape`.
-      source: named in errors.
+      source: the name of the file in errors.
 
     Returns:
-      `expected`'s tree with arrays, plus, if the model has BatchNorm, the collection 'batches_tracked' (int64 []
-      by norm, 0 where the file has none): unused in the arithmetic, kept so that an export is exact.
-      InputError: one line naming every tensor that is missing, extra or misshapen, with both shapes.
+      The tree of `expected` with arrays. If the model has BatchNorm, also the collection 'batches_tracked' (int64 []
+      for each norm, 0 if the file has none): no computation uses it; it makes an export exact.
+      InputError: tensors are missing, unknown or of another shape; the message names all of them, with both shapes.
     """
     counts = {f"batches_tracked/{norm}": () for norm in expected.get("batch_stats", {})}
     ours = dict(_flat(expected)) | counts
@@ -171,10 +171,10 @@ def to_variables(state_dict: StateDict, expected: Tree, source: str | Path = "th
 
 
 def from_variables(variables: Tree) -> StateDict:
-    """The authors' tensors (their names and layouts) of our variables: the exact inverse of `to_variables`.
+    """The authors' tensors (names and layouts) with the values of our variables: the exact inverse of `to_variables`.
 
-    Without the collection 'batches_tracked' (a model trained here) num_batches_tracked is 0.
-    InputError: a variable that the authors' code has no tensor for (the non-local P-Net).
+    Without the collection 'batches_tracked' (a model trained here), num_batches_tracked is 0.
+    InputError: the authors' code has no tensor for a variable (the non-local P-Net).
     """
     counts = {f"batches_tracked/{norm}": 0 for norm in variables.get("batch_stats", {})}
     ours = counts | dict(_flat(variables))
@@ -183,14 +183,14 @@ def from_variables(variables: Tree) -> StateDict:
 
 
 def write_torch_checkpoint(path: str | Path, variables: Tree, regression_stats: np.ndarray | None) -> None:
-    """Writes {'state_dict', 'reg_stats'} in torch's zip format: the file is there whole or not at all.
+    """Writes {'state_dict', 'reg_stats'} in torch's zip format, whole or not at all.
 
     Args:
-      path: missing folders are made.
-      variables: as `from_variables` takes them; the names get no `module.` prefix.
+      path: of the file; missing folders are made.
+      variables: as for `from_variables`; the names get no prefix `module.`.
       regression_stats: [2, 2] mean and standard deviation (rows); None is written as None.
 
-    InputError: torch absent, path not writable, or variables without the authors' names.
+    InputError: torch is not installed, the file cannot be written, or the authors' code lacks a variable.
     """
     torch = _import_torch(f"writing {path}")
     stats = regression_stats
@@ -224,7 +224,7 @@ def _import_torch(purpose: str):
 
 
 def _numpy_globals() -> list:
-    """What a pickled NumPy array (reg_stats) or number (best_loss) refers to, under the names of NumPy 1 and 2."""
+    """All that a pickled NumPy array (reg_stats) or number (best_loss) refers to, by the names of NumPy 1 and 2."""
     reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
     dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32")]
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -233,7 +233,7 @@ def _numpy_globals() -> list:
 
 
 def _array(value: Any, what: str) -> np.ndarray:
-    """A tensor or array of finite numbers as an array; half precision (NumPy lacks bfloat16) as float32."""
+    """A tensor or array of finite numbers as an array. Half precision becomes float32, as NumPy has no bfloat16."""
     if hasattr(value, "detach"):
         try:
             tensor = value.detach()
@@ -268,7 +268,7 @@ def _is_transposed(theirs: str) -> bool:
 
 
 def _convert(theirs: str, value: Any) -> np.ndarray:
-    """A tensor from either layout into the other, as a contiguous array of its own."""
+    """Converts a tensor from one layout to the other, in either direction; a contiguous copy."""
     array = np.asarray(value)
     dtype = np.int64 if theirs.endswith("num_batches_tracked") else np.float32
     return np.array(array.T if _is_transposed(theirs) else array, dtype, order="C")

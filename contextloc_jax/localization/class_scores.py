@@ -1,12 +1,12 @@
-"""Video-level class scores: which classes a video shows at all, as a classifier or the annotations say.
+"""Video-level class scores: which classes a video shows at all, from a classifier or from the annotations.
 
-`decode.detect` multiplies the scores of a video's proposals by them. Forms of file:
+`decode.detect` multiplies the scores of a video's proposals by them. Forms of a file:
 .json  {video id: {label: score}}, or ActivityNet's classification results
-       {"results": {video id: [{"label": ..., "score": ...}]}}; a label that a video does not list has 0. Also
-       {"class": [labels], "results": {video id: [a score for each of them]}}. Ids may lack ActivityNet's "v_".
-.npy   [rows, K], columns in the order of the classes; or 101 columns of UCF101 in their usual order for THUMOS14's
-       classes. Row n - 1 belongs to the video whose id ends in the number n (video_test_0000004: row 3); where ids end
-       in no number, rows are the videos in sorted order, as many as there are videos.
+       {"results": {video id: [{"label": ..., "score": ...}]}}; a label that is not listed for a video has score 0. Or
+       {"class": [labels], "results": {video id: [a score for each label]}}. Ids may lack ActivityNet's prefix "v_".
+.npy   [rows, K], columns in the order of the classes; for THUMOS14's classes also the 101 columns of UCF101 in their
+       usual order. Row n - 1 belongs to the video whose id ends in the number n (video_test_0000004: row 3). If an id
+       does not end in a number, there must be one row for each video, in the sorted order of the ids.
 """
 
 import os
@@ -23,7 +23,7 @@ from contextloc_jax.core.structs import GroundTruth
 
 SUFFIXES = (".json", ".npy")
 UCF101_CLASSES = 101
-UCF101_COLUMNS = {  # of THUMOS14's classes, counted from 0
+UCF101_COLUMNS = {  # the column of each class of THUMOS14, from 0
     "BaseballPitch": 6,
     "BasketballDunk": 8,
     "Billiards": 11,
@@ -50,10 +50,10 @@ UCF101_COLUMNS = {  # of THUMOS14's classes, counted from 0
 def find_class_scores(
     source: str, video_ids: Sequence[str], labels: Sequence[str], ground_truth: GroundTruth | None = None
 ) -> dict[str, np.ndarray] | None:
-    """{video id: scores [K]} that detection.class_scores means: '' none at all (None), 'oracle' the annotated classes,
-    else a file.
+    """{video id: scores [K] float64} for a value of detection.class_scores; None if there are no class scores.
 
-    InputErrors as of `read_class_scores`; also 'oracle' where a video is not in the ground truth.
+    source: '' for none, 'oracle' for the annotated classes, else a file.
+    InputError: as for `read_class_scores`; also 'oracle' if a video is not in the ground truth.
     """
     if not source:
         return None
@@ -71,19 +71,24 @@ def find_class_scores(
 
 
 def check_class_scores_file(source: str) -> None:
-    """InputError for a value of detection.class_scores that cannot be read later: to find out before hours of work."""
+    """InputError: detection.class_scores names a file that cannot be read. This is checked before hours of work."""
     if source in ("", ORACLE):
         return
     if Path(source).suffix.lower() not in SUFFIXES:
-        raise InputError(f"{source}: video-level class scores are {ORACLE!r} or a file, .json or .npy (never a pickle)")
+        raise InputError(
+            f"{source}: not a file of video-level class scores; expected {ORACLE!r} or a file, .json or .npy (never a "
+            "pickle)"
+        )
     if not Path(source).is_file():
-        raise InputError(f"{source}: there is no such file of video-level class scores; check the path")
+        raise InputError(f"{source}: there is no such file; expected video-level class scores; check the path")
 
 
 def check_not_oracle(source: str) -> None:
-    """InputError for a value of detection.class_scores that needs annotations, where there are none."""
+    """InputError: detection.class_scores needs annotations, but there are none."""
     if source == ORACLE:
-        raise InputError(f"detection.class_scores is {ORACLE!r}, but these videos have no annotations; name a file")
+        raise InputError(
+            f"detection.class_scores is {ORACLE!r}, but these videos have no annotations; give a file of class scores"
+        )
 
 
 def read_class_scores(
@@ -91,8 +96,8 @@ def read_class_scores(
 ) -> dict[str, np.ndarray]:
     """{video id: scores [K] float64 >= 0} in the order of `labels`, for each of `video_ids`.
 
-    InputError: another form than above, a video that is missing, a score that is negative or not finite, classes that
-    are not those of `labels`.
+    InputError: the file has another form, lacks a video, has a score that is negative or not finite, or has other
+    classes than `labels`.
     """
     check_class_scores_file(str(path))
     read = _read_json if Path(path).suffix.lower() == ".json" else _read_array
@@ -104,7 +109,8 @@ def read_class_scores(
 
 
 def oracle_class_scores(ground_truth: GroundTruth) -> dict[str, np.ndarray]:
-    """The perfect classifier: 1 for the classes annotated in a video, 0 for the others, which are then dropped."""
+    """The scores of a perfect classifier: 1 for the annotated classes of a video, 0 for all others (`detect` drops
+    them)."""
     present = np.zeros((len(ground_truth.video_ids), len(ground_truth.labels)))
     present[ground_truth.video, ground_truth.label] = 1
     return dict(zip(ground_truth.video_ids, present, strict=True))
@@ -134,7 +140,7 @@ def _read_json(path, video_ids: list[str], labels: list[str]) -> dict[str, np.nd
 def _by_label(path, video_id: str, scores: object, classes: list | None) -> dict[str, float]:
     where = f"{path}: video {video_id!r}"
     if scores is None:
-        raise InputError(f"{where} has no class scores; expected every evaluated video")
+        raise InputError(f"{where} has no class scores; expected scores of every evaluated video")
     try:
         if isinstance(scores, dict):
             pairs = scores.items()
@@ -173,7 +179,8 @@ def _rows(path, video_ids: list[str], num_rows: int) -> list[int]:
         return [int(found[1]) - 1 for found in numbers]
     if num_rows != len(video_ids):
         raise InputError(
-            f"{path}: {num_rows} rows for {len(video_ids)} videos whose names end in no number; expected a row for each"
+            f"{path}: {num_rows} rows for {len(video_ids)} videos whose ids do not all end in a number; expected one "
+            "row for each video"
         )
     place = {name: row for row, name in enumerate(sorted(video_ids))}
     return [place[name] for name in video_ids]

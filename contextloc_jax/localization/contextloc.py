@@ -21,7 +21,7 @@ ACTION = 1  # position of the action segment among (start, action, end)
 
 
 class Graph(NamedTuple):
-    """What the model reads of a batch beside its features: fields of the same names in Batch."""
+    """What the model reads from a batch beside the features. The fields are those of Batch."""
 
     node_count: jax.Array
     first_hop: jax.Array
@@ -29,25 +29,28 @@ class Graph(NamedTuple):
 
 
 def graph_of(batch: Batch) -> Graph:
+    """The graph of a batch."""
     return Graph(batch.node_count, batch.first_hop, batch.second_hop)
 
 
 class ContextLoc(nn.Module):
-    """The model; every ablation is one field. With neither L-Net nor G-Net a segment's feature is y itself (P-GCN).
+    """The model. Every ablation is one field. Without L-Net and G-Net, the feature of a segment is its query y (P-GCN).
 
-    Fields (values and units: config.model of configs/default.py):
+    Fields (values and units: config.model in configs/default.py):
       num_classes: K, without background.
-      context_width, graph_width: outputs of L/G-Net, hidden width of the P-Net.
-      local_context: L-Net reads context; off, y alone is projected.
-      global_context: G-Net is there at all.
-      adaptation: G-Net adapts g to each proposal; off, g itself is projected.
+      context_width: width of the outputs of L-Net and G-Net.
+      graph_width: hidden width of the P-Net.
+      local_context: L-Net reads context. If False, it projects only y.
+      global_context: the model has a G-Net.
+      adaptation: G-Net adapts g to each proposal. If False, it projects g itself.
       boundary_segments: the start and end segments are part of the completeness feature.
       batch_norm: BatchNorm before the P-Net.
-      proposal_net: a name of PROPOSAL_NETS.
-      gcn_dropout, head_dropout: dropout after the first graph layer and before the activity head.
-      dtype: what matrix products read ('float32' or 'bfloat16'); sums and statistics are float32.
-      retrieval: which form of the same retrieval runs (retrieval_forms.py).
-      norm_axis: mesh axis over which BatchNorm statistics are taken; None: per replica.
+      proposal_net: a name in PROPOSAL_NETS.
+      gcn_dropout: dropout rate after the first graph layer.
+      head_dropout: dropout rate before the activity head.
+      dtype: the type that matrix products read ('float32' or 'bfloat16'); sums and statistics are float32.
+      retrieval: the form of retrieval (retrieval_forms.py). All forms compute the same.
+      norm_axis: the mesh axis over which BatchNorm takes its statistics; None: every device takes its own.
     """
 
     num_classes: int
@@ -84,21 +87,23 @@ class ContextLoc(nn.Module):
         self.regression_head = head(2 * self.num_classes)
 
     def __call__(self, batch: Batch, train: bool = False, dropout_keys: jax.Array | None = None) -> Scores:
-        """Scores of every center of a padded batch; dropout_keys [V] in training, None for no dropout."""
+        """Scores of every center of a padded batch. dropout_keys: [V] in training; None: no dropout."""
         return self.score(self.retrieve(batch), graph_of(batch), train, dropout_keys)
 
     @nn.nowrap
     def retrieve(self, batch: Batch) -> Retrieved:
-        """What the segments of a batch retrieve from its features. It needs no parameters, so that training can do it
-        for the next batch during a step."""
+        """What the segments of a batch retrieve from its features.
+
+        This needs no parameters, so training can do it for the next batch while a step runs.
+        """
         segments = batch.segments if self.boundary_segments else batch.segments[:, :, ACTION : ACTION + 1]
         videos = jax.lax.stop_gradient(batch.features), batch.num_snippets, segments.reshape(len(segments), -1, 2)
         with jax.default_matmul_precision("highest"):
             return retrieve_videos(videos, self.dtype, self.retrieval)
 
     def score(self, retrieved: Retrieved, graph: Graph, train: bool, dropout_keys: jax.Array | None) -> Scores:
-        """Scores of every center, from what the segments retrieved."""
-        # Accelerators would otherwise shorten float32 products to 10 (TF32) or 8 (TPU) bits.
+        """Scores of every center, from what the segments retrieved. dropout_keys: as for a call."""
+        # By default, accelerators shorten the inputs of float32 products to 10 (TF32) or 8 (TPU) bits.
         with jax.default_matmul_precision("highest"):
             segment_features = self.segment_features(retrieved, graph)
             activity, completeness = self.branch_features(segment_features, graph.node_count, train)
@@ -128,7 +133,7 @@ class ContextLoc(nn.Module):
     def branch_features(
         self, segment_features: jax.Array, node_count: jax.Array, train: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """The activity feature A [V, M, F] and the completeness feature C [V, M, S F], normalized."""
+        """The activity feature A [V, M, F] and the completeness feature C [V, M, S F] (of S segments), normalized."""
         position = ACTION if self.boundary_segments else 0
         activity = segment_features[:, :, position]
         completeness = segment_features.reshape(*segment_features.shape[:2], -1)
@@ -142,7 +147,7 @@ class ContextLoc(nn.Module):
 
 
 def smallest_batch(feature_width: int) -> Batch:
-    """One video of one snippet and one proposal: the shapes of a model's variables depend on no more of a batch."""
+    """A batch of one video with one snippet and one proposal: enough to find the shapes of a model's variables."""
     return Batch(
         features=np.zeros((1, 1, feature_width), np.float32),
         num_snippets=np.ones(1, np.int32),
@@ -157,7 +162,7 @@ def smallest_batch(feature_width: int) -> Batch:
 
 
 def feature_width_of(params: dict) -> int:
-    """Width D of the snippet features that these parameters read."""
+    """Width D of the snippet features that a model with these parameters reads."""
     for net in ("l_net", "g_net"):
         if net in params:
             return params[net]["query"].shape[0]
@@ -165,5 +170,5 @@ def feature_width_of(params: dict) -> int:
 
 
 def variable_shapes(model: ContextLoc, feature_width: int) -> dict:
-    """Shapes of the model's params and batch_stats for snippet features of this width; computes nothing."""
+    """Shapes of the model's params and batch_stats for snippet features of this width. No values are computed."""
     return jax.eval_shape(lambda: model.init(jax.random.key(0), smallest_batch(feature_width)))

@@ -1,7 +1,7 @@
 """From scores of proposals to detections: best pairs, NMS, boundary regression, in the authors' order.
 
-Everything happens in fractions of the video, and scores keep the precision they come in (float32 from the model,
-float64 once fused), because that is what the authors' code does (golden nms.npz); seconds appear at the very end.
+All steps compute in fractions of the video, and scores keep their precision (float32 from the model, float64 after
+fusion), because the authors' code does so (golden nms.npz). Only the last step converts to seconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,17 @@ from contextloc_jax.localization.class_scores import check_class_scores_file, fi
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """How scores become detections, and under which protocol they are measured; values as config.detection's.
+    """How scores become detections, and under which protocol they are measured: the values of config.detection.
 
-    top_k: (proposal, class) pairs kept a video. nms: 'hard', 'linear' or 'gaussian' (Soft-NMS, which lowers scores), or
-    'none'; nms_tiou: above it a detection is suppressed (unused by 'gaussian'); sigma: of 'gaussian'.
-    class_scores: see class_scores.py; '' for none. class_top_k: classes kept a video, the best of class_scores (equal
-    scores: the earlier class); 0 for all.
+    top_k: how many (proposal, class) pairs of a video are kept.
+    nms: 'hard', 'linear' or 'gaussian' (Soft-NMS, which lowers scores), or 'none'.
+    nms_tiou: a detection whose tIoU with a better one is above this is suppressed; 'gaussian' does not use it.
+    sigma: of 'gaussian'.
+    class_scores: '' for none, 'oracle' or a file (class_scores.py).
+    class_top_k: how many classes of a video are kept, the best by class_scores (equal scores: the earlier class);
+      0: all.
 
-    InputError, where they are made: a value outside RANGES, a file of class scores that does not exist.
+    InputError, when they are made: a value is outside RANGES, or the file of class scores does not exist.
     """
 
     protocol: Protocol
@@ -60,14 +63,16 @@ def detect(
 ) -> Detections:
     """Detections in seconds: rows by video, class and decreasing score.
 
-    score(class) = softmax(activity)[class] * exp(completeness[class]), times the video-level class score where the
-    settings name a source of them (a class with 0 is dropped); the `top_k` best (proposal, class) pairs of a video; NMS
-    per video and class; then regression of what is left (golden rule: segments change, scores do not).
-    Equal scores at the cut: the earlier proposal, then the earlier class, is kept.
+    1. score(class) = softmax(activity)[class] * exp(completeness[class]). If the settings name class scores, it is
+       multiplied by that of the video and class; a class with 0 is dropped.
+    2. The `top_k` best (proposal, class) pairs of a video are kept. Among equal scores, the earlier proposal goes
+       first, then the earlier class.
+    3. NMS for each video and class.
+    4. Regression of the remaining segments (golden rule: segments change, scores do not).
 
-    labels: K class names, in the order of the score columns. ground_truth: only the oracle of class scores looks at it.
-    InputError: scores that are not finite, proposals reversed or outside [0, 1], another number of classes, a video
-    twice or without class scores, a file of class scores that cannot be read.
+    labels: K class names, in the order of the score columns. ground_truth: only class_scores 'oracle' reads it.
+    InputError: scores are not finite, a proposal is reversed or outside [0, 1], the number of classes is another, a
+    video occurs twice or has no class scores, or the file of class scores cannot be read.
     """
     if not len(labels):
         raise InputError("detect: no class names; expected one for every score column")
@@ -97,7 +102,7 @@ def detect(
 def score_classes(activity: np.ndarray, completeness: np.ndarray) -> np.ndarray:
     """softmax(activity [N, K + 1])[1:] * exp(completeness [N, K]) -> [N, K], in the precision of the arguments."""
     exponential = np.exp(activity - activity.max(axis=-1, keepdims=True))
-    with np.errstate(over="ignore"):  # detect() reports an overflow with the video's name
+    with np.errstate(over="ignore"):  # detect() reports an overflow, with the name of the video
         return (exponential / exponential.sum(axis=-1, keepdims=True))[:, 1:] * np.exp(completeness)
 
 
@@ -116,7 +121,7 @@ def regress(segments: np.ndarray, shifts: np.ndarray) -> np.ndarray:
 def _best_pairs(
     video: VideoScores, top_k: int, class_weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Proposal, class and score of the best pairs, in (proposal, class) order."""
+    """Proposals, class indices and scores of the best pairs, in (proposal, class) order."""
     pair_scores = score_classes(video.activity, video.completeness)
     if class_weights is not None:
         pair_scores = pair_scores * class_weights
@@ -138,7 +143,7 @@ def _best_pairs(
 def _class_weights(
     video: VideoScores, class_scores: Mapping[str, np.ndarray] | None, class_top_k: int
 ) -> np.ndarray | None:
-    """What multiplies the scores of the K classes of a video; 0 drops a class."""
+    """[K]: the factors of the class scores of a video; 0 drops a class. None: there are no factors."""
     if class_scores is None:
         return None
     weights = class_scores[video.video_id]
@@ -149,7 +154,7 @@ def _class_weights(
 
 
 def _suppress(segments, scores, groups, settings: DetectionSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Rows kept, by group and decreasing score, and their scores."""
+    """The kept rows, by group and decreasing score, and their scores."""
     if settings.nms == "none":
         kept = np.lexsort((-scores, groups))
         return kept, scores[kept]
@@ -164,7 +169,7 @@ def _concatenate(parts: list[np.ndarray], empty_shape: tuple[int, ...], dtype) -
 
 
 def proposals_of(scores: list[VideoScores]) -> Detections:
-    """The proposals of scored videos in seconds, each with its best class score, as one class 'proposal'."""
+    """The proposals of scored videos in seconds, each with its best class score, all of the one class 'proposal'."""
     counts = [len(video.proposals) for video in scores]
     best = [score_classes(video.activity, video.completeness).max(axis=1) for video in scores]
     seconds = [np.asarray(video.proposals, np.float64) * video.duration_seconds for video in scores]

@@ -1,4 +1,4 @@
-"""Several streams' scores as one."""
+"""Fuses the scores of several streams into one set of scores."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,18 @@ from contextloc_jax.core.structs import VideoScores, check_scores
 def fuse(
     streams: Sequence[Sequence[VideoScores]], weights: Sequence[float], names: Sequence[str] | None = None
 ) -> list[VideoScores]:
-    """Weighted mean of the raw scores of several streams, in the video order of the first (golden post2_*).
+    """Weighted mean of the raw scores of several streams, in the video order of the first stream (golden post2_*).
 
-    weights: one number >= 0 a stream, scaled to sum to 1 (the authors: flow : RGB = 1.2 : 1). names: what to call
-    the streams in messages. Activity logits, completeness and de-standardized regression are averaged alike, in
-    float64. InputError lists where the streams do not cover the same videos, proposals or classes.
+    weights: one number >= 0 for each stream; they are scaled to sum to 1 (the authors: flow : RGB = 1.2 : 1).
+    names: the names of the streams in messages.
+    Activity logits, completeness and de-standardized regression are averaged in the same way, in float64.
+    InputError: the weights are wrong, or the streams do not cover the same videos, proposals, classes or durations;
+    the message lists the differences.
     """
     names = list(names or [f"stream {i + 1}" for i in range(len(streams))])
     weights = np.asarray(weights, np.float64)
     if not len(streams) or weights.shape != (len(streams),) or len(names) != len(streams):
-        raise InputError(f"fuse: {len(streams)} streams with {weights.size} weights; expected one weight a stream")
+        raise InputError(f"fuse: {len(streams)} streams with {weights.size} weights; expected one weight for each")
     if not np.all(np.isfinite(weights)) or weights.min() < 0 or weights.sum() <= 0:
         raise InputError(f"fuse: weights {weights.tolist()}; expected numbers >= 0 that are not all 0")
     for name, stream in zip(names, streams, strict=True):
@@ -44,7 +46,7 @@ _DIFFERENCES = {
 
 
 def _check_same_coverage(by_id: list[dict[str, VideoScores]], names: list[str]) -> None:
-    """InputError unless every stream has the first one's videos, proposals, classes and durations."""
+    """InputError unless every stream has the same videos, proposals, classes and durations as the first."""
     first, first_name = by_id[0], names[0]
     for stream, name in zip(by_id[1:], names[1:], strict=True):
         found = [

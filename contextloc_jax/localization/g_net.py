@@ -8,13 +8,13 @@ from contextloc_jax.localization.retrieval import Retrieved
 
 
 class GNet(ContextProjection):
-    """u = relu(g W_q + c W_c + b): the video's representation g, re-expressed through the context c of each segment.
+    """u = relu(g W_q + c W_c + b): the representation g of the video, adapted to each segment by its context c.
 
-    Fields: width H of the output; reads_context: off, the ablation without adaptation, relu(g W_q + b); dtype: what
-    products read. Parameters: query [D, H], context [D, H], bias [H].
+    Fields: width: H, of the output. reads_context: if False, relu(g W_q + b) (the ablation without adaptation).
+    dtype: the type that products read. Parameters: query [D, H], context [D, H], bias [H].
     """
 
     def __call__(self, retrieved: Retrieved) -> jax.Array:
-        """What V videos retrieved for N segments each -> [V, N, H]."""
+        """What N segments of each of V videos retrieved -> [V, N, H]."""
         found = self.project(retrieved.video[:, None], retrieved.adapted)
         return jnp.broadcast_to(found, (*retrieved.query.shape[:-1], self.width))

@@ -5,7 +5,7 @@ import jax
 
 
 def uniform_by_width(width: int):
-    """Uniform in +-1/sqrt(output width): L/G-Net and graph weights and biases alike."""
+    """Uniform in +-1/sqrt(output width): for weights and biases of L-Net, G-Net and the graph layers."""
 
     def init(key, shape, dtype="float32"):
         bound = width**-0.5

@@ -7,12 +7,12 @@ from contextloc_jax.localization.retrieval import Retrieved
 
 
 class LNet(ContextProjection):
-    """l = relu(y W_q + c W_c + b): a segment's query y, and the context c that y retrieves from its own snippets.
+    """l = relu(y W_q + c W_c + b): the query y of a segment, and the context c that y retrieves from its snippets.
 
-    Fields: width H of the output; reads_context: off, the ablation relu(y W_q + b); dtype: what products read.
-    Parameters: query [D, H], context [D, H], bias [H].
+    Fields: width: H, of the output. reads_context: if False, relu(y W_q + b) (an ablation). dtype: the type that
+    products read. Parameters: query [D, H], context [D, H], bias [H].
     """
 
     def __call__(self, retrieved: Retrieved) -> jax.Array:
-        """What V videos retrieved for N segments each -> [V, N, H]."""
+        """What N segments of each of V videos retrieved -> [V, N, H]."""
         return self.project(retrieved.query, retrieved.local)

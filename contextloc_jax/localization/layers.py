@@ -1,4 +1,4 @@
-"""Layers that the nets share: linear maps, the form of L-Net and G-Net, dropout by video, gathers along a graph."""
+"""Layers that the nets share: linear maps, the form of L-Net and G-Net, dropout per video, gathers in a graph."""
 
 import flax.linen as nn
 import jax
@@ -9,7 +9,7 @@ from contextloc_jax.localization.initializers import uniform_by_width
 
 
 class Linear(nn.Module):
-    """x W + b with the kernel stored [in, out]; `dtype` as in precision.matmul."""
+    """x W + b. The kernel is stored as [in, out]. dtype: as for core.precision.matmul."""
 
     width: int
     kernel_init: nn.initializers.Initializer
@@ -26,7 +26,7 @@ class Linear(nn.Module):
 class ContextProjection(nn.Module):
     """relu(query W_q + context W_c + b): the form that L-Net and G-Net share.
 
-    Without a context (an ablation) the second term and its weights are absent.
+    If reads_context is False (an ablation), the second term and its weights are absent.
     """
 
     width: int
@@ -45,9 +45,9 @@ class ContextProjection(nn.Module):
 
 
 def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
-    """Inverted dropout with one key a video, so that a draw does not depend on how videos are batched.
+    """Inverted dropout with one key per video, so the draws do not depend on how videos are batched.
 
-    x [V, ...]; keys [V], or None for none.
+    x: [V, ...]. rate: share of the values that are set to 0. keys: [V]; None: no dropout.
     """
     if keys is None or rate == 0:
         return x
@@ -56,13 +56,14 @@ def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
 
 
 def take_rows(x: jax.Array, indices: jax.Array) -> jax.Array:
-    """x [V, M, ...] at indices [V, ...] of its second axis, video by video."""
+    """Rows of x [V, M, ...] at indices [V, ...] of its second axis, video by video."""
     return jax.vmap(lambda rows, index: rows[index])(x, indices)
 
 
 @jax.custom_vjp
 def take_rows_twice(x: jax.Array, indices: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`take_rows` at either; their gradients are scattered together and not added up in another pass over all of x."""
+    """`take_rows` at `indices` and at `others`. The gradients of both are scattered together, which saves a pass over
+    x that adds them."""
     return take_rows(x, indices), take_rows(x, others)
 
 
@@ -83,6 +84,6 @@ take_rows_twice.defvjp(_take_forward, _take_backward)
 
 
 def cosine(product: jax.Array, squared_norms: jax.Array) -> jax.Array:
-    """a.b and |a|^2 |b|^2 -> cosine; 0 where a vector is zero (the authors' code: NaN)."""
+    """a.b and |a|^2 |b|^2 -> the cosine of a and b; 0 where one of them is zero (the authors' code gives NaN)."""
     positive = squared_norms > 0
     return jnp.where(positive, product * jax.lax.rsqrt(jnp.where(positive, squared_norms, 1)), 0)

@@ -1,7 +1,7 @@
 """The three losses (paper section 3.5; golden rules: losses.npz, train.npz).
 
-Every function returns a part's share of the loss of a step's whole batch: the sum over the part, divided by the
-count of the whole. The shares of devices, processes and accumulated parts add up to the loss.
+The batch of a step is split into parts: over devices, over processes, and by gradient accumulation. Every function
+returns the share of one part: its sum, divided by the count of the whole batch. The shares add up to the loss.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, Scores, Targets
 
-HARDEST_SHARE = 0.17  # of the incompletes
+HARDEST_SHARE = 0.17  # share of the incomplete centers that count
 
 
 class Losses(NamedTuple):
@@ -22,7 +22,10 @@ class Losses(NamedTuple):
 
 
 class LossWeights(NamedTuple):
-    """How the losses add up; of a video's slots the first are foreground and the last background."""
+    """Weights of the completeness and the regression loss, and numbers of slots of a video.
+
+    The first num_foreground slots are foreground, the last num_background are background.
+    """
 
     num_foreground: int
     num_background: int
@@ -31,7 +34,10 @@ class LossWeights(NamedTuple):
 
 
 def activity_loss(logits: jax.Array, label: jax.Array, mask: jax.Array, count: jax.Array) -> jax.Array:
-    """Cross-entropy of the rows of `mask`, by `count`: logits [..., K + 1], label [...] (0 background), mask [...]."""
+    """Cross-entropy, summed over the rows where `mask` is True and divided by `count`.
+
+    logits [..., K + 1]; label [...] class index (0: background); mask [...] bool; count [].
+    """
     log_probability = jax.nn.log_softmax(logits)
     picked = jnp.take_along_axis(log_probability, label[..., None], axis=-1)[..., 0]
     return -jnp.sum(jnp.where(mask, picked, 0)) / count
@@ -40,11 +46,13 @@ def activity_loss(logits: jax.Array, label: jax.Array, mask: jax.Array, count: j
 def completeness_loss(
     scores: jax.Array, label: jax.Array, num_positive: int, num_groups: int | None = None
 ) -> jax.Array:
-    """Class-wise hinge with online hard example mining: scores [G, S, K], label [G, S] in 1..K.
+    """Class-wise hinge loss with online hard example mining.
 
-    The first `num_positive` rows of a group want a score above 1, the others below -1; of the others the hardest
-    17 % of the group (at least one) count. The authors divide by the positives plus int(0.17 x all others of the
-    whole batch), which is not always the number kept. num_groups: of the whole batch; None: those given.
+    scores [G, S, K] of S rows in each of G groups (videos); label [G, S] class index in 1..K. The first `num_positive`
+    rows of a group should score above 1, the other rows below -1. Of the other rows, only the hardest 17 % of each
+    group count, at least one. As in the authors' code, the divisor is the number of positives plus int(0.17 x all other
+    rows of the whole batch), which is not always the number of rows that count. num_groups: number of groups in the
+    whole batch; None: G.
     """
     groups, size, _ = scores.shape
     picked = jnp.take_along_axis(scores, label[..., None] - 1, axis=-1)[..., 0]
@@ -60,8 +68,11 @@ def completeness_loss(
 def regression_loss(
     regression: jax.Array, label: jax.Array, target: jax.Array, mask: jax.Array, count: jax.Array
 ) -> jax.Array:
-    """Smooth L1 (beta 1) of both targets over the rows of `mask`, by `count`: regression [..., K, 2], label in 1..K,
-    target [..., 2]."""
+    """Smooth L1 (beta 1) of both targets, summed over the rows where `mask` is True and divided by `count`.
+
+    regression [..., K, 2]; label [...] class index in 1..K where `mask` is True; target [..., 2]; mask [...] bool;
+    count [].
+    """
     index = jnp.maximum(label - 1, 0)[..., None, None]
     picked = jnp.take_along_axis(regression, index, axis=-2)[..., 0, :]
     error = jnp.abs(picked - target)
@@ -72,10 +83,10 @@ def regression_loss(
 def losses(scores: Scores, targets: Targets, weights: LossWeights, num_videos: int | None = None) -> Losses:
     """The three losses of a batch and their weighted sum (L = activity + a completeness + b regression).
 
-    num_videos: of the step's whole batch, where `scores` are of a part of it.
+    num_videos: number of videos in the whole batch of the step, if `scores` are of a part of it.
 
-    Activity: foreground and background centers. Completeness: all but the background slots.
-    Regression: foreground centers. Golden rule: a slot whose pool is empty holds a foreground sample instead.
+    Activity: foreground and background centers. Completeness: all slots except those of background.
+    Regression: foreground centers. Golden rule: a slot whose pool is empty holds a foreground sample.
     """
     kind, label = targets.center_type, targets.label
     judged_centers, regressed_centers = targets.totals[0]

@@ -20,10 +20,10 @@ class Moments(NamedTuple):
 
 
 def moments(x: jax.Array, weight: jax.Array, axis_name: str | None) -> Moments:
-    """Moments of rows x [V, M, ...] that occur weight [V, M] times each, over all devices of `axis_name`.
+    """Moments of rows x [V, M, ...], each counted weight [V, M] times, over all devices of `axis_name`.
 
-    Two passes on a device, and one exchange of every device's moments: one pass over sums of squares loses half
-    the digits of features whose mean exceeds their deviation.
+    axis_name: None for this device only. Every device makes two passes over its rows, then all exchange their moments
+    once. One pass with sums of squares would lose half the digits of features whose mean is above their deviation.
     """
     rows = x.reshape(-1, *x.shape[2:])
     weight = weight.reshape(-1)
@@ -33,7 +33,7 @@ def moments(x: jax.Array, weight: jax.Array, axis_name: str | None) -> Moments:
     if axis_name is None:
         return Moments(count, mean, variance)
     if jax.lax.axis_size(axis_name) == 1:
-        return Moments(*jax.lax.psum((count, mean, variance), axis_name))  # the same, known to be replicated
+        return Moments(*jax.lax.psum((count, mean, variance), axis_name))  # the same values, marked as replicated
     counts, means, variances = _gather((count, mean, variance), axis_name)
     total = jnp.sum(counts)
     mean = jnp.tensordot(counts, means, 1) / total
@@ -41,7 +41,7 @@ def moments(x: jax.Array, weight: jax.Array, axis_name: str | None) -> Moments:
 
 
 def _gather(local, axis_name: str):
-    """Every device's arrays stacked along a new first axis, as one sum (whose result is known to be replicated)."""
+    """The arrays of all devices, stacked along a new first axis: computed as one sum, which jax knows is replicated."""
     size, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
     flat, unflatten = ravel_pytree(local)
     table = jax.lax.psum(jnp.zeros((size, flat.size), flat.dtype).at[index].set(flat), axis_name)
@@ -49,11 +49,11 @@ def _gather(local, axis_name: str):
 
 
 class BatchNorm(nn.Module):
-    """(x - mean) / sqrt(variance + 1e-5) * scale + bias; running statistics in training mode are updated."""
+    """(x - mean) / sqrt(variance + 1e-5) * scale + bias. Training also updates the running statistics."""
 
     @nn.compact
     def __call__(self, x: jax.Array, batch: Moments | None) -> jax.Array:
-        """x [..., F]; batch: moments [F] of the training batch, or None to use the running statistics."""
+        """x: [..., F]. batch: moments [F] of the training batch; None: the running statistics are used."""
         width = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, width, x.dtype)
         bias = self.param("bias", nn.initializers.zeros, width, x.dtype)

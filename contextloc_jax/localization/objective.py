@@ -1,4 +1,4 @@
-"""What ContextLoc brings to a training step: its inputs, made one batch ahead, and its loss."""
+"""The parts of a training step that are ContextLoc's: its inputs, prepared one batch ahead, and its loss."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from contextloc_jax.localization.retrieval import Retrieved
 
 
 class TrainingInputs(NamedTuple):
-    """A batch whose features were retrieved from: what the parameters meet. Fields as in Batch."""
+    """A batch after retrieval: all that the loss reads. targets and example_key are those of Batch."""
 
     retrieved: Retrieved
     graph: Graph
@@ -21,14 +21,14 @@ class TrainingInputs(NamedTuple):
 
 
 def training_inputs(model: ContextLoc) -> Callable[[Batch], TrainingInputs]:
-    """What training makes of a batch ahead of its step: everything that needs no parameters."""
+    """Batch -> TrainingInputs: the work that needs no parameters, so that it can be done ahead of the step."""
     return lambda batch: TrainingInputs(model.retrieve(batch), graph_of(batch), batch.targets, batch.example_key)
 
 
 def training_loss(model: ContextLoc, weights: LossWeights) -> Callable:
     """loss(params, batch_stats, inputs, dropout_keys [V] or None, num_videos) -> (Losses, batch_stats afterwards).
 
-    The Losses are the inputs' share of those of `num_videos` videos; None: the inputs are the whole.
+    The Losses are the share of these inputs in the losses of `num_videos` videos; None: the inputs are all videos.
     """
 
     def loss(

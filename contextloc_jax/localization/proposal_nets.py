@@ -1,8 +1,8 @@
 """P-Net: relations between the proposals of a video (paper section 3.4).
 
 Every P-Net is called with (x [V, M, F], first_hop [V, R, 5], second_hop [V, C, 5], node_mask [V, M], dropout_keys [V]
-or None) and maps node features x to center features [V, C, 2F]: its own output, then the center's input feature. A new
-one is a class like those below and a line of PROPOSAL_NETS (docs/extending.md).
+or None) and maps node features x to center features [V, C, 2F]: its own output, then the input feature of the center.
+To add a P-Net, write a class like those below and a line in PROPOSAL_NETS (docs/extending.md).
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from contextloc_jax.localization.layers import (
 class PGCN(nn.Module):
     """Two graph convolutions over the neighbor tree of every center (Zeng et al., ICCV 2019).
 
-    Of the authors' 21 x 21 adjacency only rows 0..4 are non-zero and only output row 0 is used, so the first
-    layer runs on 5 rows a tree (equal rows may be shared) and the second on one. Neighbors are summed before they
-    are projected.
+    In the authors' 21 x 21 adjacency matrix, only rows 0..4 are not zero, and only row 0 of the output is used. So the
+    first layer runs on 5 rows per tree (trees may share equal rows), and the second layer on one row. Neighbors are
+    summed first and projected then.
     """
 
     width: int
@@ -46,7 +46,7 @@ class PGCN(nn.Module):
 
         hidden = nn.relu(linear(self.width, "first")(jnp.einsum("vrk,vrkf->vrf", weights, neighbors)))
         hidden = dropout(hidden, self.dropout_rate, dropout_keys)
-        center_weights = take_rows(weights, second_hop[..., 0])  # of a center's children, as in the first layer
+        center_weights = take_rows(weights, second_hop[..., 0])  # edges of the center, the same as in the first layer
         summed = jnp.einsum("vck,vckh->vch", center_weights, take_rows(hidden, second_hop))
         output = linear(x.shape[-1], "second")(summed)
         return jnp.concatenate([output, center], axis=-1)
@@ -55,9 +55,9 @@ class PGCN(nn.Module):
 def edge_weights(neighbors: jax.Array) -> jax.Array:
     """Adjacency of a node (first) and its 4 children: features [..., 5, F] -> [..., 5].
 
-    relu(cosine with the node), once for the node itself and 1/4 per child; rows are not normalized.
+    relu(cosine with the node), times 1 for the node itself and 1/4 for every child. Rows are not normalized.
     """
-    # As products: XLA's loops for sums of products over gathered rows take five times as long on a CPU.
+    # Matrix products, because XLA's loops for a sum of products over gathered rows take five times as long on a CPU.
     products = jnp.einsum("...f,...kf->...k", neighbors[..., 0, :], neighbors)
     squares = jnp.einsum("...kf,...kf->...k", neighbors, neighbors)
     return nn.relu(cosine(products, squares[..., :1] * squares)) * jnp.array([1, 0.25, 0.25, 0.25, 0.25])
@@ -81,10 +81,10 @@ class NonLocal(nn.Module):
 
         query, key = linear(self.width, "query")(center), linear(self.width, "key")(x)
         affinity = jnp.einsum("vch,vmh->vcm", query, key)
-        least = jnp.finfo(affinity.dtype).min  # not -inf, of which a video of padding alone would make NaN
+        least = jnp.finfo(affinity.dtype).min  # not -inf, which gives NaN for a video that is only padding
         attention = nn.softmax(jnp.where(node_mask[:, None], affinity, least), axis=-1)
         gathered = jnp.einsum("vcm,vmh->vch", attention, linear(self.width, "value")(x))
-        # Zero at first: training starts from the identity, as the cited paper recommends.
+        # Weights of zero: training starts from the identity, as the cited paper recommends.
         output = center + linear(x.shape[-1], "output", nn.initializers.zeros)(gathered)
         return jnp.concatenate([output, center], axis=-1)
 
@@ -96,7 +96,7 @@ def no_relations(x, first_hop, second_hop, node_mask, dropout_keys):
     return jnp.concatenate([center, center], axis=-1)
 
 
-# Name in config.model.proposal_net -> what makes it of (graph_width, gcn_dropout, dtype).
+# Name in config.model.proposal_net -> function (graph_width, gcn_dropout, dtype) -> P-Net.
 PROPOSAL_NETS: dict[str, Callable] = {
     "pgcn": PGCN,
     "nonlocal": lambda width, dropout_rate, dtype: NonLocal(width, dtype),

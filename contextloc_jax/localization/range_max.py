@@ -12,8 +12,9 @@ MAXIMA_BLOCK = 8  # snippets, a power of two
 def range_max(values: jax.Array, first: jax.Array, last: jax.Array) -> jax.Array:
     """Maximum of rows first..last (inclusive) of every range: [T, D], [...], [...] -> [..., D].
 
-    Sparse tables of rows and of blocks: two overlapping entries of the first cover a range up to the whole blocks
-    inside it, two of the second cover these. Memory is a few T x D and not N x T x D.
+    There are two sparse tables: maxima of rows, and maxima of blocks of rows. Two entries of the first table cover the
+    first and the last rows of a range. Two entries of the second table cover the whole blocks between them. Entries may
+    overlap. The memory is a few T x D, not N x T x D.
     """
     rows = doubled_maxima(values, MAXIMA_BLOCK)
     block = 1 << len(rows) - 1
@@ -27,7 +28,8 @@ def range_max(values: jax.Array, first: jax.Array, last: jax.Array) -> jax.Array
 
 
 def doubled_maxima(values: jax.Array, longest: int) -> list[jax.Array]:
-    """Level k: maxima of every 2^k consecutive rows, for 2^k up to `longest` and to the number of rows."""
+    """Level k holds the maxima of every 2^k consecutive rows. 2^k is at most `longest` and at most the number of
+    rows."""
     levels = [values]
     while (span := 1 << len(levels)) <= min(longest, len(values)):
         levels.append(jnp.maximum(levels[-1][: -span // 2], levels[-1][span // 2 :]))
@@ -35,8 +37,8 @@ def doubled_maxima(values: jax.Array, longest: int) -> list[jax.Array]:
 
 
 def covering_entries(levels: list[jax.Array], first: jax.Array, last: jax.Array) -> jax.Array:
-    """The two entries [2, ...] of the concatenated levels with the first and the last rows of every range, as many as
-    the largest level has that fits into the range."""
+    """Two entries [2, ...] of the concatenated levels for every range: one begins with its first row, one ends with its
+    last row. Both are of the highest level that fits into the range."""
     level = jnp.clip(31 - jax.lax.clz(last - first + 1), 0, len(levels) - 1)
     start = jnp.array(np.cumsum([0, *map(len, levels[:-1])]))[level]
     return jnp.stack([start + first, start + last + 1 - (1 << level)])

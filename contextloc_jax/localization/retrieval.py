@@ -1,17 +1,18 @@
 """What a segment retrieves from its video: the formula of L-Net and G-Net (paper sections 3.2 and 3.3), plainly.
 
-    y     the query of the segment: the maximum over its snippets
-    g     the representation of the video: the maximum over all its snippets
-    L-Net asks with y among the segment's snippets and g; G-Net asks with g among the segment's snippets and y
+    y      the query of the segment: the maximum over its snippets
+    g      the representation of the video: the maximum over all its snippets
+    L-Net  the query is y; the keys are the segment's snippets and g
+    G-Net  the query is g; the keys are the segment's snippets and y
     relevance of a key k to a query q: relu(cos(q, k))
     context = sum of relevance times key / sum of relevance
 
-This file is the one to change for another relevance or another context. `contexts` is also what runs on windows of
-snippets (retrieval_windows.py); the GPU kernel (retrieval_kernel.py) writes the same arithmetic a second time, so after
-a change run with config.model.retrieval='plain' (or 'windows'). Golden rules: tests/golden/README.md, `pooling.npz`.
+To try another relevance or another context, change this file. `contexts` also runs on windows of snippets
+(retrieval_windows.py). The GPU kernel (retrieval_kernel.py) repeats the same arithmetic, so after a change use
+config.model.retrieval='plain' or 'windows'. Golden rules: tests/golden/README.md, `pooling.npz`.
 
-Retrieval has no parameters and its inputs are data. So nothing here is differentiated, and the context is retrieved
-before it is projected: (alpha K) W, never alpha (K W).
+Retrieval has no parameters, and its inputs are data, so nothing here is differentiated. The context is first retrieved
+and then projected: (alpha K) W, never alpha (K W).
 """
 
 from typing import NamedTuple
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 from contextloc_jax.core.precision import accumulator, matmul
 from contextloc_jax.localization.range_max import range_max
 
-NORM_FLOOR = 1e-6  # torch's cosine similarity: norms below this count as this
+NORM_FLOOR = 1e-6  # as in torch's cosine similarity: a smaller norm counts as this
 
 
 class Retrieved(NamedTuple):
@@ -55,9 +56,9 @@ def retrieve(features: jax.Array, num_snippets: jax.Array, segments: jax.Array, 
     Args:
       features: [T, D] snippet features; rows >= num_snippets are padding and change nothing.
       num_snippets: [] int, at least 1.
-      segments: [N, 2] int, first and last snippet (inclusive). last <= first means the single snippet `first`,
-        whose only key is g (L-Net) or y (G-Net), weighted by relu(cos) without normalization.
-      dtype: type the matrix products read; they accumulate in float32.
+      segments: [N, 2] int, first and last snippet (inclusive). last <= first means the single snippet `first`. Then
+        the only key is g (L-Net) or y (G-Net), weighted by relu(cos) without normalization.
+      dtype: the type that matrix products read; they accumulate in float32.
     """
     keys, video = as_keys(features, num_snippets, dtype)
     first, last = segments[:, 0], jnp.maximum(segments[:, 0], segments[:, 1])
@@ -66,7 +67,7 @@ def retrieve(features: jax.Array, num_snippets: jax.Array, segments: jax.Array, 
 
 
 def as_keys(features: jax.Array, num_snippets: jax.Array, dtype) -> tuple[Keys, jax.Array]:
-    """The snippets of a video as keys, and its representation g [D]. In place of padding the last snippet again."""
+    """The snippets of a video as keys, and its representation g [D]. Padding is replaced by the last snippet."""
     rows = jnp.minimum(jnp.arange(len(features)), num_snippets - 1)
     features = features[rows].astype(accumulator(dtype))
     video, norms = jnp.max(features, axis=0), norm(features)
@@ -82,27 +83,27 @@ def contexts(
     inside = (time >= first[:, None]) & (time <= last[:, None]) & several[:, None]
 
     query_norm = norm(query)
-    # Few queries on the right: a product packs its right side, and the snippets would be packed for every group anew.
+    # The few queries stand on the right: a product packs its right side, and would pack the snippets for every group.
     to_query = nn.relu(matmul(keys.features, query.T, dtype)).T / (keys.norm * query_norm[:, None])
-    query_to_video = nn.relu(query @ video) / (query_norm * norm(video))  # of the extra key: g to y, and y to g
+    query_to_video = nn.relu(query @ video) / (query_norm * norm(video))  # of the extra key: of g to y, and of y to g
 
     weights = jnp.where(inside, jnp.stack([to_query, jnp.broadcast_to(keys.to_video, to_query.shape)]), 0)
     sums = matmul(weights.reshape(-1, len(time)), keys.features, dtype).reshape(2, *query.shape)
     totals = jnp.sum(weights, axis=-1) + query_to_video
 
     def weighted_mean(net: int, extra_key: jax.Array) -> jax.Array:
-        # All relevances vanish only for an all-zero query, where the authors' code gives NaN; here: no context.
-        total = jnp.where(several & (totals[net] > 0), totals[net], 1)  # a single snippet's key is the extra one
+        # All relevances are 0 only if the query is all zeros. The authors' code gives NaN there; here the context is 0.
+        total = jnp.where(several & (totals[net] > 0), totals[net], 1)  # a single snippet has only the extra key
         return (sums[net] + query_to_video[:, None] * extra_key) / total[:, None]
 
     return weighted_mean(0, video), weighted_mean(1, query)
 
 
 def norm(vectors: jax.Array) -> jax.Array:
-    """Norms along the last axis, which count as at least 1e-6."""
+    """Norms along the last axis, but at least NORM_FLOOR."""
     return jnp.maximum(jnp.linalg.norm(vectors, axis=-1), NORM_FLOOR)
 
 
 def unit(vectors: jax.Array) -> jax.Array:
-    """Vectors over their norm, which counts as at least 1e-6."""
+    """Vectors divided by their `norm`."""
     return vectors / norm(vectors)[..., None]

@@ -1,7 +1,7 @@
-"""Retrieval as one GPU kernel, in which every segment reads its own snippets and no others.
+"""Retrieval as one GPU kernel, in which every segment reads only its own snippets.
 
-The arithmetic is that of retrieval.py. There, every segment is multiplied with all snippets of its video, of which it
-needs a tenth, and relevances and tables of maxima pass through memory. Figures: docs/performance.md.
+The arithmetic is that of retrieval.py. But retrieval.py multiplies every segment with all snippets of its video, though
+it needs only a tenth of them, and writes relevances and tables of maxima to memory. Measured: docs/performance.md.
 """
 
 from functools import partial
@@ -16,16 +16,16 @@ from contextloc_jax.core.precision import accumulator
 from contextloc_jax.localization.retrieval import NORM_FLOOR, Retrieved, norm, unit
 
 ROWS = 4  # snippets read at a time, a power of two
-VALUES_A_WARP = 256  # of a snippet's features
+VALUES_A_WARP = 256  # how many values of a snippet's features one warp handles
 
 
 def retrieve_in_kernel(
     features: jax.Array, num_snippets: jax.Array, segments: jax.Array, dtype="float32", interpret: bool = False
 ) -> Retrieved:
-    """`retrieval.retrieve` of V videos: [V, T, D], [V], [V, N, 2] -> arrays with a leading V.
+    """`retrieval.retrieve` of V videos: [V, T, D], [V], [V, N, 2] -> arrays with a first axis V.
 
     Everything is computed in accumulator(dtype). Padded segments are clipped to the video. interpret: run the kernel
-    as jnp, on a CPU.
+    as jnp code, for tests on a CPU.
     """
     kind, rows = accumulator(dtype), jnp.arange(features.shape[1])
     valid = rows < num_snippets[:, None]
@@ -50,11 +50,11 @@ def retrieve_segments(
     """Queries, local contexts and adapted video representations, each [V, N, D] in the type of `video`.
 
     Args:
-      features: [V, T, D], read as they are and taken to the type of `video`.
+      features: [V, T, D], read in their own type and converted to the type of `video`.
       norm, to_video: [V, T] norms of the snippets and their relevance to the video's representation `video` [V, D].
       first, last: [V, N] int32 first and last snippet (inclusive) of every segment; last <= first means the single
         snippet `first`. All are in 0..T - 1.
-      interpret: run as jnp, for tests on a CPU.
+      interpret: run as jnp code, for tests on a CPU.
     """
     videos, snippets, width = features.shape
     segments = first.shape[1]
@@ -83,8 +83,8 @@ def retrieve_segments(
 def _of_one_segment(padded_width, features, norm, to_video, video, first, last, query, local, adapted):
     """Two passes over the segment's snippets: their maximum, then sums weighted by relevance to it and to the video.
 
-    Of its video: features [T, D], norm and to_video [T], video [D]. Of the segment: first and last []; what is written,
-    query, local and adapted, is [D].
+    It reads, of the video: features [T, D], norm and to_video [T], video [D]; of the segment: first and last []. It
+    writes query, local and adapted [D] of the segment.
     """
     columns = pl.ds(0, padded_width)
     in_row = jnp.arange(padded_width) < video.shape[0]
@@ -126,7 +126,7 @@ def _of_one_segment(padded_width, features, norm, to_video, video, first, last, 
     )
     between = jnp.maximum(jnp.sum(y * g), 0) / (y_norm * jnp.maximum(jnp.sqrt(jnp.sum(g * g)), NORM_FLOOR))
 
-    def store(out, total, values):  # as weighted_mean in retrieval.contexts
+    def store(out, total, values):  # the same as weighted_mean in retrieval.contexts
         total = jnp.where(multiple & (total + between > 0), total + between, 1)
         triton.store(out.at[columns], values / total, mask=in_row)
 

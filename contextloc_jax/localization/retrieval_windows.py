@@ -1,7 +1,7 @@
 """Retrieval on windows of snippets: the formula of retrieval.py for groups of neighboring segments, fast on a CPU.
 
-Every group is multiplied with the smallest window of snippets that holds its segments, in place of the whole video.
-Weights outside a segment are zero, so nothing else changes.
+Every group is multiplied with the smallest window of snippets that contains its segments, not with the whole video.
+Weights outside a segment are zero, so the result is the same.
 """
 
 from functools import partial
@@ -13,21 +13,21 @@ from contextloc_jax.localization.range_max import range_max
 from contextloc_jax.localization.retrieval import Keys, Retrieved, as_keys, contexts, retrieve
 
 WINDOWS = [size << power for power in range(24) for size in (64, 96)]  # snippets
-GROUP_SPAN = 20  # snippets in which about as many segments have their middle as share a window
-GROUP_UNIT, SMALLEST_GROUP = 8, 16  # segments; products are made of blocks of 8 and 16 columns
+GROUP_SPAN = 20  # snippets: a group has about as many segments as have their middles in such a span
+GROUP_UNIT, SMALLEST_GROUP = 8, 16  # segments: matrix products work on blocks of 8 and 16 columns
 
 
 def retrieve_by_windows(
     features: jax.Array, num_snippets: jax.Array, segments: jax.Array, dtype="float32"
 ) -> Retrieved:
-    """As `retrieval.retrieve`, which it calls where the video is too short or the segments too few for windows."""
+    """The same as `retrieval.retrieve`. It calls that if the video is too short or has too few segments for windows."""
     group_size = segments_a_group(len(segments), len(features))
     if len(features) <= WINDOWS[0] or len(segments) <= group_size:
         return retrieve(features, num_snippets, segments, dtype)
     keys, video = as_keys(features, num_snippets, dtype)
     first, last = segments[:, 0], jnp.maximum(segments[:, 0], segments[:, 1])
 
-    order = jnp.argsort(first + last)  # by their middles: windows are narrower than by their starts
+    order = jnp.argsort(first + last)  # by their middles, which gives narrower windows than by their starts
     place = jnp.argsort(order)
     order = jnp.pad(order, (0, -len(order) % group_size), mode="edge").reshape(-1, group_size)
     first, last = first[order], last[order]
@@ -38,16 +38,16 @@ def retrieve_by_windows(
 
 
 def segments_a_group(segments: int, snippets: int) -> int:
-    """How many neighboring segments share a window in a video of so many segments and snippets."""
+    """How many neighboring segments share a window, in a video with these numbers of segments and snippets."""
     return max(SMALLEST_GROUP, GROUP_UNIT * round(segments * GROUP_SPAN / snippets / GROUP_UNIT))
 
 
 def by_windows(function, keys: Keys, first: jax.Array, last: jax.Array, query: jax.Array):
-    """function(keys, first, last, query) of every group of neighboring segments, on the snippets around it.
+    """function(keys, first, last, query) of every group of neighboring segments, with only the snippets around it.
 
-    first, last [G, n] and query [G, n, D] of G groups; the function returns a tree of [n, ...].
-    A group's window is the smallest power of two, or 1.5 of one, that holds its segments, so the work grows with
-    N x window instead of N x T.
+    first, last [G, n] and query [G, n, D] of G groups; the function returns a tree of arrays [n, ...], this one of
+    [G, n, ...]. The window of a group is the smallest of WINDOWS that contains its segments: a power of two, or 1.5
+    times one. So the work grows with N x window, not with N x T.
     """
     snippets = len(keys.norm)
     sizes = [size for size in WINDOWS if size < snippets] + [snippets]

@@ -1,7 +1,7 @@
-"""The tree that stands for a proposal's surroundings: the center, its 4 children, and the 4 children of each of those.
+"""The tree of a proposal and its neighbors: the center, its 4 children, and the 4 children of each child.
 
 A tree is a row of 21 nodes: node 0 is the center, and the children of node r are nodes 4 r + 1 .. 4 r + 4 (golden
-"sampling"). Only the first 5 nodes have children. Plain Python, so that everybody can afford to import it.
+"sampling"). Only the first 5 nodes have children. This module is plain Python, so it costs nothing to import.
 """
 
 CHILDREN = 4

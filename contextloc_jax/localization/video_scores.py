@@ -1,4 +1,4 @@
-"""From a row of the model's scores to the scores of a video: padding cut off, regression de-standardized."""
+"""From a row of the model's scores to the scores of a video: padding is cut off, regression is de-standardized."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from contextloc_jax.core.structs import Scores, VideoScores
 
 
 class Video(NamedTuple):
-    """What scores need of a video beside its batch. proposals [N, 2] float64: fractions of the video."""
+    """What VideoScores say about a video beside its scores. proposals [N, 2] float64: fractions of the video."""
 
     video_id: str
     duration_seconds: float
@@ -16,7 +16,7 @@ class Video(NamedTuple):
 
 
 def to_video_scores(row: Scores, video: Video, regression_stats: np.ndarray) -> VideoScores:
-    """Scores [C, ...] of the centers of one video, the first N of which are its proposals -> VideoScores.
+    """Scores [C, ...] of the centers of one video -> VideoScores. The first N centers are its proposals.
 
     regression_stats: [2, 2], mean and standard deviation of (center shift, log size) of the training set.
     """

@@ -1,4 +1,4 @@
-"""Training curves of any length as few points, so that a page with them stays small."""
+"""Reduces training curves of any length to few points, so that the page with them stays small."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ MOST_POINTS = 300
 
 
 class Curve(NamedTuple):
-    """One curve to draw: n kept of `total` points, steps increasing; a value of None is a gap (not finite)."""
+    """One curve to draw: n of its `total` points, by increasing step. A value of None is a gap (not finite)."""
 
     name: str
     steps: list[int]
@@ -19,8 +19,8 @@ class Curve(NamedTuple):
 def thin_curve(name: str, steps, values, most: int = MOST_POINTS) -> Curve:
     """steps [n], values [n] -> at most `most` points, five digits each.
 
-    A step logged twice (a resumed run) keeps its last value. A longer curve is cut into stretches of equal point
-    count, each keeping its smallest and its greatest value, so that spikes survive.
+    A step that was logged twice (by a resumed run) has its last value. A longer curve is cut into stretches with equal
+    numbers of points. Each stretch keeps its smallest and its greatest value, so spikes stay visible.
     """
     last = {int(step): float(value) for step, value in zip(steps, values, strict=True)}
     steps = np.array(sorted(last), int)
@@ -34,7 +34,7 @@ def thin_curve(name: str, steps, values, most: int = MOST_POINTS) -> Curve:
 
 
 def _extremes(stretch, values) -> tuple[int, int]:
-    """Where a stretch of values is smallest and greatest; one place if none of them is finite."""
+    """The places where a stretch of values is smallest and greatest. If no value is finite: one place, twice."""
     finite = stretch[np.isfinite(values[stretch])]
     if not len(finite):
         return stretch[0], stretch[0]

@@ -1,7 +1,7 @@
-"""report.html: one self-contained page for a person to look at, made from the evaluated detections.
+"""report.html: one self-contained page for people, made from the evaluated detections.
 
-The page asks the network for nothing. Its template, style and scripts lie in assets/: Python decides what is
-true (matches, verdicts, numbers), the scripts draw it. The same inputs give the same bytes.
+The page needs no network. Its template, style and scripts are in assets/. Python computes everything (matches,
+verdicts, numbers); the scripts only draw it. The same inputs give the same bytes.
 """
 
 import html
@@ -23,8 +23,8 @@ from contextloc_jax.report.page_diagnosis import diagnosis_data, diagnosis_secti
 from contextloc_jax.report.tables import class_scores_text
 from contextloc_jax.report.timelines import video_rows
 
-MAX_VIDEOS = 1000  # drawn; further videos count in the metrics but are left off the page
-MAX_DETECTIONS = 24_000  # drawn, of all videos together: bounds the page to about a megabyte
+MAX_VIDEOS = 1000  # how many videos are drawn; the others count in the metrics, but are not on the page
+MAX_DETECTIONS = 24_000  # how many detections of all videos are drawn; this limits the page to about a megabyte
 MAX_VIDEO_DETECTIONS, MIN_VIDEO_DETECTIONS = 100, 20
 FIRST_DETECTIONS_PER_VIDEO = 5  # where the score slider starts without ground truth
 SCRIPTS = ("drawing.js", "charts.js", "diagnosis.js", "timelines.js", "controls.js")
@@ -52,13 +52,13 @@ def write_report(
 def write_unjudged_report(path: str | os.PathLike, detections: Detections, title: str) -> None:
     """Writes the page of detections that have no ground truth: timelines without verdicts.
 
-    InputError: detections that are not finite, a file that cannot be written.
+    InputError: a detection is not finite, or the file cannot be written.
     """
     for name, values in (("segments", detections.segments), ("scores", detections.scores)):
         if not np.all(np.isfinite(values)):
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             video = detections.video_ids[int(detections.video[row])]
-            raise InputError(f"report: {name} of detection {row} (video {video!r}) not finite; expected numbers")
+            raise InputError(f"report: {name} of detection {row} (video {video!r}) not finite; expected finite numbers")
     page = _page(detections, None, None, {}, title, {}, None)
     write_whole(path, page.encode("utf-8", "xmlcharrefreplace"))
 
@@ -72,7 +72,7 @@ def _page(
     facts: dict,
     diagnosis: dict | None,
 ) -> str:
-    """The whole page; detections: those of `judged` where there is one."""
+    """The whole page. detections: those of `judged`, if it is given."""
     names = sorted(detections.video_ids, key=_as_people_count)
     drawn = names[:MAX_VIDEOS]
     cap = min(MAX_VIDEO_DETECTIONS, max(MIN_VIDEO_DETECTIONS, MAX_DETECTIONS // max(1, len(drawn))))
@@ -113,19 +113,20 @@ def _page(
 
 
 def _as_people_count(name: str) -> tuple[str, str]:
-    """A key to sort names by: 2 stands before 10 inside them."""
+    """A key for sorting names in which numbers count as numbers: 2 comes before 10."""
     return re.sub(r"\d+", lambda number: number[0].zfill(12), name), name
 
 
 def _score_range(videos) -> list[float]:
-    """Scores drawn faintest and fullest: 0 (or the least, below 0) and what one video in twenty exceeds."""
+    """The scores that are drawn faintest and strongest: 0 (or the smallest score, if below 0), and the 95th percentile
+    of the best scores of the videos."""
     scores = [row[2] for video in videos for row in video["detections"]]
     best = [video["detections"][0][2] for video in videos if video["detections"]]
     return [min(0.0, min(scores)), float(f"{np.percentile(best, 95):.4g}")] if scores else [0.0, 1.0]
 
 
 def _accuracy_data(metrics, labels) -> dict | None:
-    """The mAP table for the script and for `_accuracy`; None without metrics. Values that are no numbers -> None."""
+    """The mAP table for the script and for `_accuracy`; None without metrics. Values that are not numbers -> None."""
     if not metrics or not metrics.get("mAP"):
         return None
     thresholds = sorted(metrics["mAP"], key=float)
@@ -226,7 +227,7 @@ def _training(curves: list[Curve]) -> str:
     if not curves:
         return ""
     longest = max(curves, key=lambda curve: curve.total)
-    note = "Each curve has its own scale; the number is its last value, or that at the step pointed at."
+    note = "Each curve has its own scale. The number is its last value, or the value at the step under the pointer."
     if longest.total > len(longest.steps):
         note += f" Long curves are thinned (at most {len(longest.steps)} of {longest.total:,} points); spikes are kept."
     return (
@@ -236,26 +237,27 @@ def _training(curves: list[Curve]) -> str:
 
 
 def _shown(names, videos, cap, num_detections, judged) -> str:
-    """One paragraph: which videos and detections are drawn, and how to work the page."""
+    """One paragraph: which videos and detections are drawn, and how to use the page."""
     drawn = sum(len(video["detections"]) for video in videos)
     text = f"{len(names):,} videos." if len(names) != 1 else "One video."
     if len(videos) < len(names):
         text = f"The first {len(videos):,} of {len(names):,} videos by name, {names[0]} to {videos[-1]['name']}."
     if drawn < num_detections:
         text += f" {drawn:,} of {num_detections:,} detections are drawn: the {cap} best-scored of each video shown."
-    start = "with as many detections as instances" if judged else f"at {FIRST_DETECTIONS_PER_VIDEO} detections a video"
-    text += f" The score slider starts {start}." if drawn else ""
-    return text + " Point at a bar for its numbers; choose classes to see only these."
+    start = "as many detections as instances" if judged else f"{FIRST_DETECTIONS_PER_VIDEO} detections per video"
+    text += f" The score slider starts with {start}." if drawn else ""
+    return text + " Point at a bar to see its numbers. Choose classes to see only these."
 
 
 def _method(tiou: float) -> str:
     correct, *errors = explanations(tiou).items()
     texts = {
-        "Correct": f"{correct[1]} The slider and the chosen classes change no verdict.",
+        "Correct": f"{correct[1]} The slider and the chosen classes do not change verdicts.",
         **{f"✗ {name}": f"False. {text}" for name, text in errors},
-        "Best instance": "The one with the best tIoU in the video, of any class; of equal ones, one of its own class.",
-        f"AP@{tiou:g} of a video": "All its detections in one ranking, precision interpolated. It orders videos; mAP, "
-        "which ranks each class over all videos, is another number.",
+        "Best instance": "The one with the best tIoU in the video, of any class. Among equal ones, one of the "
+        "detection's class.",
+        f"AP@{tiou:g} of a video": "All its detections in one ranking, precision interpolated. The page sorts "
+        "videos by it. mAP is another number: it ranks each class over all videos.",
     }
     return (
         '<section aria-labeledby="method-heading">\n<h2 id="method-heading">How to read this page</h2>\n'

@@ -6,24 +6,24 @@ from itertools import pairwise
 from contextloc_jax.core.protocols import Protocol
 from contextloc_jax.report.tables import BIN_UNITS, conclusion, diagnosis_tables, threshold_text
 
-TABLE_COLUMNS = 100  # of the tables in text, which scroll on a narrow screen
-KINDS = {  # title, and the unit behind the numbers of a bin
+TABLE_COLUMNS = 100  # width of the tables in text, which scroll on a narrow screen
+KINDS = {  # title, and the unit after the numbers of a bin
     "length": ("Length of the instance", " s"),
     "coverage": ("Share of the video it fills", "%"),
     "instances": ("Instances in its video", ""),
     "context": ("Share of its surroundings that is free", "%"),
 }
 _NOTES = {
-    "errors": "What the detections of a class are, by rank: 1G are its best-ranked ones, as many as it has instances, "
-    "2G as many that follow, and so on.",
-    "costs": "How many points mAP would gain if all detections with that error were taken away.",
-    "bins": "mAP_N of the instances in a bin (mAP as if every bin had as many instances), and the share of them that "
-    "no detection finds. The dashed lines are of all instances together.",
+    "errors": "What the detections of a class are, by rank. For a class with G instances, 1G are its G best-ranked "
+    "detections, 2G are the next G, and so on.",
+    "costs": "How many points mAP would gain if all detections with that error were removed.",
+    "bins": "mAP_N of the instances in a bin (mAP as if every bin had the same number of instances), and the share of "
+    "them that no detection finds. The dashed lines are for all instances together.",
 }
 
 
 def diagnosis_data(diagnosis: dict, protocol: Protocol) -> dict:
-    """What the script draws, from diagnosis.diagnose's dict: shares in [0, 1], gains in mAP, names of bins."""
+    """What the script draws, from the dict of diagnosis.diagnose: shares in [0, 1], gains in mAP, names of bins."""
     profile, bins, missed = diagnosis["false_positives"], diagnosis["sensitivity"], diagnosis["false_negatives"]
     verdicts = list(profile["all"])
     edges = {kind: [BIN_UNITS[kind][0] * edge for edge in protocol.bins[kind].edges] for kind in KINDS}

@@ -1,6 +1,6 @@
 """What evaluate, score and fuse print: mAP and its interval, and why detections fail, as tables for a terminal.
 
-Every table fits `columns`, by default those of the terminal (80 where there is none). Values are per cent.
+Every table fits into `columns`, by default those of the terminal (80 if there is none). Values are in percent.
 """
 
 import shutil
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from contextloc_jax.core.protocols import ORACLE, Protocol, threshold_keys
 
-MAX_CLASSES = 30  # more are left to metrics.json
-RANKS = (1, 2, 3, 5, 10)  # of the false-positive profile's groups, those that are printed
-COMMON_SHARE = 0.05  # of all instances: a smaller bin is not called the most often missed
-BIN_UNITS = {  # what the edges of bins are multiplied with for print, and their unit
+MAX_CLASSES = 30  # with more classes, their AP is only in metrics.json
+RANKS = (1, 2, 3, 5, 10)  # the groups of the false-positive profile that are printed
+COMMON_SHARE = 0.05  # share of all instances; a smaller bin is not called the most often missed
+BIN_UNITS = {  # the factor of the edges of bins when they are printed, and their unit
     "length": (1, " s"),
     "coverage": (100, "% of the video"),
     "instances": (1, " in the video"),
@@ -21,7 +21,7 @@ BIN_UNITS = {  # what the edges of bins are multiplied with for print, and their
 
 
 def precision_table(metrics: dict, protocol: Protocol, columns: int | None = None) -> str:
-    """AP of every class (if they are at most MAX_CLASSES) and mAP with its interval; metrics: results.assess's."""
+    """AP of every class (if there are at most MAX_CLASSES) and mAP with its interval. metrics: of results.assess."""
     columns = columns or terminal_columns()
     keys, averaged = protocol.keys, threshold_keys(protocol.averaged)
     interval, classes = metrics["interval"], metrics["AP"] if len(metrics["AP"]) <= MAX_CLASSES else {}
@@ -55,7 +55,7 @@ def diagnosis_tables(diagnosis: dict, protocol: Protocol, columns: int | None = 
 
 
 def class_scores_text(used: dict) -> str:
-    """Which video-level class scores made the detections; used: metrics["class_scores"]."""
+    """The video-level class scores that the detections were made with. used: metrics["class_scores"]."""
     source = "the annotated classes (oracle)" if used["source"] == ORACLE else used["source"]
     return f"{source}, the best {used['top_k']} classes of a video" if used["top_k"] else source
 
@@ -96,14 +96,14 @@ def _error_table(diagnosis: dict, columns: int) -> str:
         cost = f"{100 * cost['mAP']:13.2f}{100 * cost['gain']:+8.2f}" if cost else ""
         lines.append(f"{verdict:<17}{cells}{cost}")
     legend = (
-        f"At tIoU {threshold_text(diagnosis['thresholds'])}. 1G: the best-ranked detections of a class, as many as it"
-        " has instances; 2G: as many that follow; and so on."
+        f"At tIoU {threshold_text(diagnosis['thresholds'])}. For a class with G instances, 1G are its G best-ranked"
+        " detections, 2G are the next G, and so on."
     )
     return "\n".join([*lines, *textwrap.wrap(legend, columns)])
 
 
 def _instance_table(diagnosis: dict, protocol: Protocol, columns: int) -> str:
-    """Blocks side by side, of mAP_N, missed instances and (where they fit) numbers of instances, a row a kind."""
+    """Blocks side by side: mAP_N, missed instances and (if they fit) numbers of instances; one row for each kind."""
     bins, missed = diagnosis["sensitivity"], diagnosis["false_negatives"]
     kinds = [name for name in missed if name != "missed"]
     names = max((list(bins[kind]) for kind in kinds), key=len)
@@ -139,7 +139,7 @@ def _bin_legend(diagnosis: dict, protocol: Protocol, kinds: list[str]) -> str:
         edges = protocol.bins[kind].edges
         texts.append(f"{kind} {', '.join(f'{scale * edge:g}' for edge in edges)}{unit}")
     return (
-        f"mAP_N is mAP as if every class and bin had as many instances; of all of them it is"
+        f"mAP_N is mAP as if every class and bin had the same number of instances; over all instances it is"
         f" {_percent(diagnosis['sensitivity']['mAP_N'])}. Bins end at: {'; '.join(texts)}."
     )
 
@@ -162,7 +162,7 @@ def conclusion(diagnosis: dict) -> str:
 
 
 def _common_bins(diagnosis: dict) -> list[tuple[float, str, str]]:
-    """(missed share, kind, bin) of the bins that hold enough instances to speak of."""
+    """(missed share, kind, bin) of the bins that hold at least COMMON_SHARE of the instances."""
     bins = {kind: rows for kind, rows in diagnosis["sensitivity"].items() if kind != "mAP_N"}
     total = sum(entry["instances"] for entry in bins["instances"].values())
     return [
@@ -181,7 +181,7 @@ def threshold_text(thresholds: list[float]) -> str:
 
 
 def format_comparison(comparison: dict, names: tuple[str, str] = ("first", "second")) -> str:
-    """The comparison as a table for a terminal, in per cent, and its conclusion in words."""
+    """The comparison as a table for a terminal, in percent, and what its columns mean."""
     level = f"{100 * comparison['level']:g}%"
     lines = [f"{'tIoU':<8}{'first':>8}{'second':>8}{'difference':>12}   {level + ' interval':<20}{'p':>7}"]
     for key, entry in [*comparison["mAP"].items(), ("average", comparison["average_mAP"])]:
@@ -191,7 +191,7 @@ def format_comparison(comparison: dict, names: tuple[str, str] = ("first", "seco
             f"   {f'[{low:+.2f}, {high:+.2f}]':<20}{entry['p']:7.3f}"
         )
     lines.append(f"first: {names[0]}; second: {names[1]}")
-    lines.append("interval: bootstrap over videos; p: runs swapped video by video. Training seeds are in neither.")
+    lines.append("interval: bootstrap over videos; p: runs swap videos. Neither contains the effect of training seeds.")
     return "\n".join(lines)
 
 
@@ -202,9 +202,9 @@ def verdict_text(comparison: dict, names: Sequence[str], num_videos: int) -> str
     gap = f"{100 * abs(whole['difference']):.2f} points of average mAP"
     sure = f"{comparison['level']:.0%} interval of the difference {low:+.2f} to {high:+.2f}, p = {whole['p']:.3f}"
     if comparison["conclusion"] == "too few videos to tell":
-        text = f"The runs differ by {gap}; so few videos ({num_videos}) cannot tell that from chance."
+        text = f"The runs differ by {gap}; there are too few videos ({num_videos}) to tell this from chance."
     elif comparison["conclusion"] == "no difference shown":
-        text = f"The runs differ by {gap}, no more than chance explains ({sure}); call neither better."
+        text = f"The runs differ by {gap}, no more than chance explains ({sure}). Neither is shown to be better."
     else:
         better, worse = (names[1], names[0]) if whole["difference"] > 0 else (names[0], names[1])
         text = f"{better} is better than {worse} by {gap}, more than chance explains ({sure})."

@@ -9,15 +9,16 @@ from contextloc_jax.evaluation.matching import places
 
 
 def video_rows(detections: Detections, judged: Judged | None, names: list[str], cap: int) -> list[dict]:
-    """The videos `names` as plain numbers: what the page draws, in seconds, at most `cap` detections each.
+    """The videos `names` as plain numbers, for the page to draw: in seconds, with at most `cap` detections each.
 
-    judged: what the judge says of these detections, in the same order (Judged.detections); None: nothing is annotated.
-    A video is {name, duration, ap, truth, detections}. detections: rows [start, end, score, label] in decreasing score
-    (equal scores: by start, end and class), and of judged videos also [..., verdict, tiou, instance]; truth: rows
-    [start, end, label]; label: index into the detections' labels; verdict (its code) at the first diagnosed threshold;
-    instance: the row of `truth` that the detection finds, else its best, -1 where none overlaps; tiou: with it.
-    ap: AP at that threshold of all detections of the video as one class, None without an instance. duration: None where
-    it is unknown. Without a judge duration, ap and truth are None.
+    judged: the judge's result for these detections, in the same order (Judged.detections); None: there is no ground
+    truth. A video is {name, duration, ap, truth, detections}:
+    detections: rows [start, end, score, label] by decreasing score (equal scores: by start, end and class). With
+      `judged`, rows have three more columns: verdict, its code at the first diagnosed threshold; tiou and instance, of
+      the row of `truth` that the detection finds, else of its best one (-1: none overlaps).
+    truth: rows [start, end, label]. label: class index into the labels of the detections.
+    ap: AP at that threshold of all detections of the video as one class; None without an instance.
+    duration: None if it is unknown. Without `judged`, duration, ap and truth are None.
     """
     by_video = _rows_by_video(_best_first(detections), detections.video, len(detections.video_ids))
     index = {name: v for v, name in enumerate(detections.video_ids)}
@@ -39,7 +40,7 @@ def video_rows(detections: Detections, judged: Judged | None, names: list[str], 
 def _verdict_columns(judged: Judged) -> list[np.ndarray]:
     """Verdict, tIoU and instance of every detection, [N] each; instances are counted within their video."""
     instance, tiou = judged.instance_of_each(0)
-    in_video = np.append(places(judged.matches.ground_truth.video), -1)  # no instance, -1, stays so
+    in_video = np.append(places(judged.matches.ground_truth.video), -1)  # -1, for no instance, stays -1
     return [judged.verdict[0], np.round(tiou, 3), in_video[instance]]
 
 
@@ -62,7 +63,7 @@ def _annotations(judged: Judged) -> dict[str, dict]:
 
 
 def _best_first(detections: Detections) -> np.ndarray:
-    """Row numbers in the order of the ranking, if all classes were one."""
+    """Row numbers by decreasing score, with all classes in one ranking."""
     start, end = detections.segments.T
     return np.lexsort((detections.label, end, start, -detections.scores))
 
@@ -74,6 +75,6 @@ def _rows_by_video(rows: np.ndarray, video: np.ndarray, num_videos: int) -> list
 
 
 def _plain_rows(columns) -> list[list]:
-    """Columns -> rows of numbers as JSON writes them shortest: whole ones as integers."""
+    """Columns -> rows of numbers in their shortest JSON form: whole numbers become integers."""
     whole = [[int(v) if v == int(v) else float(v) for v in column] for column in columns]
     return [list(row) for row in zip(*whole, strict=True)]

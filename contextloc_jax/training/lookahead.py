@@ -1,4 +1,4 @@
-"""What is done one batch ahead of the training steps: sending it and, on a CPU, preparing it for the step."""
+"""Work that is done one batch ahead of the training steps: sending the batch and, on a CPU, preparing it."""
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable
@@ -15,13 +15,13 @@ from contextloc_jax.devices.parallel import Parallel
 def prepared_ahead(
     parallel: Parallel, prepare: Callable[[Any], Any], batches: Iterable[tuple[np.ndarray, Any]]
 ) -> Generator[tuple[np.ndarray, Any], None, None]:
-    """(indices, prepare(batch) on the devices) of every (indices, batch), one batch ahead of the steps.
+    """Yields (indices, prepare(batch) on the devices) for every (indices, batch), one batch ahead of the steps.
 
-    prepare: what a stage makes of a batch without its parameters (ContextLoc: retrieval), per device. On a CPU it runs
-    beside the step: it keeps little more than one core busy while the products of a step fill the others. An
-    accelerator computes in the order it is asked to, and a step must not wait for the batch after it, so there the
-    batch is sent ahead (though not with pmap) and prepared in turn. Several processes must give their devices all
-    work in the same order, so there everything comes in turn.
+    prepare: what a stage computes from a batch without its parameters (ContextLoc: retrieval), per device.
+    CPU: `prepare` runs while a step runs. It needs little more than one core; the step uses the others.
+    Accelerator: it works in the order of its queue, and a step must not wait for the batch after it. So the batch is
+    only sent ahead (not with pmap), and `prepare` runs between the steps.
+    Several processes: all must queue their work in the same order. So nothing runs ahead.
     """
     compiled = parallel.compile_rows(prepare)
 
@@ -43,9 +43,9 @@ def prepared_ahead(
 
 
 def one_ahead(function: Callable[[Any], Any], items: Iterable) -> Generator:
-    """function(item) of every item, in order; a thread reads and computes the next one in the meantime.
+    """Yields function(item) for every item, in order. Meanwhile, a thread reads and computes the next one.
 
-    What reading or computing an item raises is raised here when it is that item's turn.
+    If reading or computing an item raises an exception, it is raised here in that item's turn.
     """
     items = iter(items)
 

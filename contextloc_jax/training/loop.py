@@ -25,7 +25,7 @@ class Writer(Protocol):
 
 
 class Schedule(NamedTuple):
-    """When things happen, in steps."""
+    """When the run ends, logs, and evaluates, in steps."""
 
     num_steps: int
     log_every: int
@@ -35,12 +35,12 @@ class Schedule(NamedTuple):
         return step == self.num_steps or step % self.log_every == 0
 
     def is_due(self, step: int) -> bool:
-        """For evaluation and saving."""
+        """Whether evaluation and saving are due."""
         return step == self.num_steps or step % self.evaluate_every == 0
 
 
 class Taken(NamedTuple):
-    """A step that was asked of the devices, which may still compute it: its scalars and its batch's example indices."""
+    """A step that was started on the devices and may still run: its scalars, and the example indices of its batch."""
 
     step: int
     scalars: dict[str, Any]
@@ -49,13 +49,15 @@ class Taken(NamedTuple):
 
 @dataclass
 class Run:
-    """What a run has from its first step to its last.
+    """All that a run has from its first step to its last.
 
-    step_function: training.step.make_train_step's. validate: variables -> the metric on held-out examples (None where
-    none are held out); it raises Stopped where it was asked to. metric: what that is called in logs. describe: example
-    indices -> their names, for the message about a loss that is not finite. about: what every checkpoint carries beside
-    its arrays. stop_signal: where any process heard it, the state is saved and Stopped raised. profile_dir: where a
-    trace of a few steps is written, for TensorBoard's profiler; None for no trace.
+    step_function: made by training.step.make_train_step.
+    about: what every checkpoint holds beside its arrays.
+    validate: variables -> the metric on held-out examples; None if none are held out. It raises Stopped if asked to.
+    metric: the name of that metric in logs.
+    describe: example indices -> their names, for the message about a loss that is not finite.
+    stop_signal: if any process receives it, the state is saved and Stopped is raised.
+    profile_dir: where a trace of a few steps is written, for TensorBoard's profiler; None: no trace.
     """
 
     parallel: Parallel
@@ -71,10 +73,11 @@ class Run:
     profile_dir: str | None = None
 
     def train(self, state: TrainState, batches: Iterator[tuple[np.ndarray, Any]], is_measured: bool) -> TrainState:
-        """Runs from `state` to the last step of the schedule and returns the last state, on the host.
+        """Runs from `state` to the last step of the schedule, and returns the last state, on the host.
 
         batches: every batch from state.step on, prepared and on the devices, with the indices of this process's
-        examples. is_measured: False where `state` was saved, by a run that was stopped, without the metric that is due.
+        examples. is_measured: False if the run that saved `state` was stopped before it measured the metric that was
+        due.
         """
         first_step, last_step = int(state.step), self.schedule.num_steps
         self._progress = Progress("train", last_step, first_step, quiet=not self.checkpoints.writes)
@@ -99,7 +102,7 @@ class Run:
         return self.parallel.to_host(state)
 
     def _stop_flags(self) -> jax.Array:
-        """This process's wish to stop, on each of its devices; the step sums those of all."""
+        """Whether this process was asked to stop, on each of its devices. The step sums the flags of all devices."""
         flags = np.full(self.parallel.num_local_devices, self.stop_signal.requested, np.float32)
         return self.parallel.shard(flags)
 
@@ -110,11 +113,11 @@ class Run:
         self.writer.write_scalars(taken.step, values | {"steps_per_second": self._progress.steps_per_second})
 
     def _evaluate_and_save(self, step: int, state: TrainState, is_new: bool = True) -> None:
-        """is_new: False where the state is on disk already; it is then saved again only with its metric."""
+        """is_new: False if the state is on disk already. Then it is saved again only to add its metric."""
         metric = stopped = None
         try:
             metric = self.validate(state.variables) if self.schedule.is_due(step) else None
-        except Stopped as error:  # the run measures it when it goes on
+        except Stopped as error:  # the run will measure it when it is resumed
             stopped = error
         if metric is not None:
             self.writer.write_scalars(step, {f"validation/{self.metric}": metric})
@@ -126,14 +129,14 @@ class Run:
         self._progress.restart_clock(step)
 
     def _checked_on_host(self, state: TrainState, taken: Taken) -> TrainState:
-        """The state on the host, every array of which is finite."""
+        """The state on the host, after a check that all its arrays are finite."""
         host = self.parallel.to_host(state)
         self._finite(taken)
         self._finite(taken._replace(scalars=_largest(host)))
         return host
 
     def _finite(self, taken: Taken) -> dict[str, float]:
-        """The scalars as floats; one that is not finite ends the run before anything is saved."""
+        """The scalars as floats. One that is not finite ends the run before anything is saved."""
         values = {name: float(np.asarray(value).reshape(-1)[0]) for name, value in taken.scalars.items()}
         bad = [name for name, value in values.items() if not np.isfinite(value)]
         if bad:
@@ -144,20 +147,20 @@ class Run:
 
 
 class _NotFinite(Exception):
-    """What was not finite, and in which step and videos."""
+    """A value is not finite. The message names it, the step and the videos."""
 
 
 @contextlib.contextmanager
 def _saved_whatever_happens(checkpoints: Checkpoints):
-    """However its block ends, what was saved is on disk afterwards. Where all processes leave the block together, it is
-    there before any of them goes on to what may end it."""
+    """However its block ends, all saved checkpoints are on disk afterwards. If all processes leave the block together,
+    each waits for the others, because what follows may end the run."""
     try:
         yield
     except _NotFinite as error:
         _wait_for_all(checkpoints)
         raise InputError(
-            f"{error}; last good checkpoint: {checkpoints.latest or 'none'}; look at these videos' features, or lower "
-            "the learning rate"
+            f"{error}; last good checkpoint: {checkpoints.latest or 'none'}; check the features of these videos, or "
+            "lower the learning rate"
         ) from None
     except Stopped:
         _wait_for_all(checkpoints)
@@ -174,6 +177,6 @@ def _wait_for_all(checkpoints: Checkpoints) -> None:
 
 
 def _largest(tree) -> dict[str, np.ndarray]:
-    """The largest magnitude in every array, by name; NaN where there is one."""
+    """The largest magnitude in every array, by name; NaN if an array holds one."""
     named = {jax.tree_util.keystr(path, simple=True, separator="/"): a for path, a in jax.tree.leaves_with_path(tree)}
     return {name: np.max(np.abs(array), initial=0) for name, array in named.items()}

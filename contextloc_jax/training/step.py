@@ -1,8 +1,8 @@
 """The training step of any stage: gradients of its loss on every device, one exchange, one update.
 
-A stage gives loss(params, batch_stats, inputs, dropout_keys, num_examples) -> (losses, batch_stats afterwards), where
-`losses` is a NamedTuple with a field `total` and holds the inputs' share of the losses of `num_examples` examples, and
-`inputs` is a tree of arrays [V, ...] with a field `example_key` [V] uint32.
+A stage gives loss(params, batch_stats, inputs, dropout_keys, num_examples) -> (losses, batch_stats afterwards).
+`inputs` is a tree of arrays [V, ...] with a field `example_key` [V] uint32. `losses` is a NamedTuple with a field
+`total`; it holds the share of these inputs in the losses of `num_examples` examples.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from contextloc_jax.devices.parallel import AXIS
 
 
 class TrainState(NamedTuple):
-    """Everything a step changes."""
+    """Everything that a step changes."""
 
     step: Any
     params: Any
@@ -30,7 +30,7 @@ class TrainState(NamedTuple):
 
 
 def initial_state(model, optimizer: optax.GradientTransformation, batch: Any, seed: int) -> TrainState:
-    """Parameters of a Flax module drawn from `seed` for the shapes of `batch`, on the host."""
+    """The state at step 0, on the host: parameters of a Flax module, drawn from `seed` for the shapes of `batch`."""
     one_example = jax.tree.map(lambda a: a[:1], batch)
     variables = jax.jit(model.init)(jax.random.key(seed), one_example)
     params = variables["params"]
@@ -39,9 +39,10 @@ def initial_state(model, optimizer: optax.GradientTransformation, batch: Any, se
 
 
 def loss_gradients(loss: Callable, state: TrainState, inputs: Any, dropout_keys, num_examples: int | None):
-    """The inputs' share of the losses of `num_examples` examples, its gradient, and the BatchNorm statistics after it.
+    """(losses, gradients of their total, BatchNorm statistics afterwards) of the inputs.
 
-    num_examples=None: the inputs are the whole. dropout_keys [V] or None.
+    The losses are the share of the inputs in those of `num_examples` examples; None: the inputs are all examples.
+    dropout_keys: [V]; None: no dropout.
     """
 
     def share(params):
@@ -53,10 +54,10 @@ def loss_gradients(loss: Callable, state: TrainState, inputs: Any, dropout_keys,
 
 
 def accumulated_gradients(loss: Callable, state: TrainState, inputs: Any, dropout_keys, num_examples: int, parts: int):
-    """`loss_gradients` of equal parts of the inputs, one after the other: the same sums with the activations of one
-    part in memory.
+    """`loss_gradients` of equal parts of the inputs, one after the other. The sums are the same, but the memory holds
+    the activations of only one part.
 
-    BatchNorm normalizes every part by itself, and its running statistics see all of them in turn.
+    BatchNorm normalizes every part by its own moments, and updates its running statistics after every part.
     """
     if parts == 1:
         return loss_gradients(loss, state, inputs, dropout_keys, num_examples)
@@ -85,11 +86,12 @@ def make_train_step(
 ) -> Callable:
     """step(state, (inputs, stop)) -> (state, scalars), for one device of axis 'data'.
 
-    stop [1] float32: above 0 where this process was asked to stop; its sum is the scalar 'stop', by which all
-    processes know of it at the same step. accumulation: parts into which a device's inputs are split, one after the
-    other. stats_are_global: the model takes BatchNorm statistics over all devices. Dropout keys are folded from (seed,
-    step, the inputs' example keys), so they do not depend on devices. All that devices exchange, but for global
-    BatchNorm, goes through one sum.
+    stop: [1] float32, above 0 if this process was asked to stop. The sum over all devices is the scalar 'stop', so all
+    processes learn of it at the same step.
+    accumulation: number of parts into which a device splits its inputs; it computes one after the other.
+    stats_are_global: the model takes BatchNorm statistics over all devices.
+    Dropout keys are made from (seed, step, example keys of the inputs), so they do not depend on devices. Devices
+    exchange everything in one sum, except the moments of global BatchNorm.
     """
 
     def step(state: TrainState, inputs_and_stop: tuple[Any, jax.Array]):
@@ -97,7 +99,7 @@ def make_train_step(
         devices = jax.lax.axis_size(AXIS)
         step_key = jax.random.fold_in(jax.random.key(seed), state.step)
         dropout_keys = jax.vmap(lambda key: jax.random.fold_in(step_key, key))(inputs.example_key)
-        # Differentiated at values that vary by device: gradients stay local until the one sum below.
+        # The parameters are marked as different on every device, so gradients stay local until the one sum below.
         local = state._replace(params=_varying(state.params))
         if not stats_are_global:
             local = local._replace(batch_stats=_varying(state.batch_stats))
@@ -117,5 +119,5 @@ def make_train_step(
 
 
 def _varying(tree):
-    """Marked as differing by device, so that nothing is summed over devices before it is asked for."""
+    """Marks a tree as different on every device, so that jax sums nothing over devices by itself."""
     return jax.tree.map(lambda a: jax.lax.pcast(a, AXIS, to="varying"), tree)

@@ -2,11 +2,11 @@
 
 import jax
 
-PROFILED_STEPS = (4, 8)  # of a run: first and last; by then everything is compiled
+PROFILED_STEPS = (4, 8)  # first and last traced step of a run; by then everything is compiled
 
 
 class StepTrace:
-    """A trace of a few steps, where a folder for it is given."""
+    """Traces a few steps, if a folder for the trace is given."""
 
     def __init__(self, folder: str | None, first_step: int, num_steps: int):
         self._folder, self._first = folder, first_step + PROFILED_STEPS[0]

@@ -1,8 +1,8 @@
-"""Orbax checkpoints: the newest ones and the best, each with all a run needs to go on or to be evaluated.
+"""Orbax checkpoints: the newest ones and the best. Each holds all that a run needs to resume or to be evaluated.
 
-A checkpoint holds two items: `state` (arrays: step, params, batch_stats, opt_state) and `about` (JSON: regression
-statistics, class names, config, validation mAP, and digests of everything, so that silent damage is noticed). The
-position in the data and every random key are functions of config.seed and the step.
+A checkpoint has two items: `state` (arrays: step, params, batch_stats, opt_state) and `about` (JSON: regression
+statistics, class names, config, validation mAP, and digests of everything, which reveal damage). The position in the
+data and all random keys follow from config.seed and the step.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ WEIGHTS = ("params", "batch_stats")
 
 
 class Damaged(InputError):
-    """A checkpoint that cannot be read, or that differs from what was saved."""
+    """A checkpoint cannot be read, or differs from what was saved."""
 
 
 class Restored(NamedTuple):
@@ -41,8 +41,8 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints under workdir/checkpoints. Reading needs no permission to write, and may go on beside a run that
-    saves; only one process saves."""
+    """The checkpoints in workdir/checkpoints. Reading needs no permission to write, and works while another process
+    saves. Only one process saves."""
 
     writes = True
 
@@ -52,7 +52,8 @@ class Checkpoints:
         self._metrics: dict[int, float | None] = {}
 
     def steps(self) -> list[int]:
-        """Of all checkpoints, damaged ones among them, oldest first. Orbax names a folder by its step when complete."""
+        """The steps of all checkpoints, also damaged ones, oldest first. Orbax renames a folder to its step when it is
+        complete."""
         return sorted(int(path.name) for path in self.directory.glob("*") if path.name.isdecimal())
 
     @property
@@ -60,10 +61,12 @@ class Checkpoints:
         return max(self.steps(), default=None)
 
     def restore(self, which: str, names: Collection[str] | None = None, strict: bool = False) -> Restored:
-        """A checkpoint: 'best' (validation mAP; the latest where none was measured), 'latest' or a step number.
+        """Reads a checkpoint.
 
-        Where the one meant is damaged, says so and takes the next best or the one before; a step number or `strict`
-        refuse instead. names: of the parts of the state to read (WEIGHTS); None: all.
+        which: 'best' (by validation mAP; the latest if none was measured), 'latest' or a step number.
+        names: the parts of the state to read, such as WEIGHTS; None: all.
+        If 'best' or 'latest' is damaged, a warning is printed, and the next best or the one before is used. With a step
+        number or `strict`, Damaged is raised instead. InputError: there is no such checkpoint.
         """
         if which not in ("best", "latest"):
             return self._read(self._numbered(which), names)
@@ -98,7 +101,7 @@ class Checkpoints:
         )
 
     def _order(self, which: str, strict: bool) -> list[int]:
-        """The steps to try, the one that is meant first."""
+        """The steps to try: first the one that `which` means, then those that can replace it."""
         newest_first = self._existing()[::-1]
         if which == "latest":
             return newest_first
@@ -113,10 +116,10 @@ class Checkpoints:
                 return -np.inf
             return -np.inf if metric is None else metric
 
-        return sorted(newest_first, key=rank, reverse=True)  # stable: of equals the newest
+        return sorted(newest_first, key=rank, reverse=True)  # stable: among equal ones, the newest first
 
     def about(self, step: int) -> dict:
-        """What a checkpoint says beside its arrays, with its digests. Raises Damaged."""
+        """The item `about` of a checkpoint, with its digests. Raises Damaged."""
         path = self.directory / str(step) / "about"
         with _damage_is_one_line(path):
             about = ocp.JsonCheckpointHandler().restore(path)
@@ -141,9 +144,10 @@ class Checkpoints:
         return Restored(step, state, about)
 
     def save(self, step: int, state: Any, about: dict, metric: float | None) -> None:
-        """Starts saving a host tree; returns before it is on disk. metric: validation mAP, None where not measured.
+        """Starts to save a tree of host arrays, and returns before it is on disk.
 
-        A checkpoint of this step that is there already is replaced. InputError: an earlier or this save failed.
+        metric: validation mAP; None if it was not measured. A checkpoint of the same step is replaced.
+        InputError: this save or an earlier one failed.
         """
         state = nested_arrays(state)
         about = about | {"metric": metric}
@@ -159,13 +163,13 @@ class Checkpoints:
             self._manager.save(step, args=items)
 
     def wait(self) -> None:
-        """Returns when everything saved is on disk. InputError: a save failed."""
+        """Waits until everything saved is on disk. InputError: a save failed."""
         if "_manager" in vars(self):
             with self._failure_is_one_line():
                 self._manager.wait_until_finished()
 
     def set_aside_after(self, step: int) -> None:
-        """Renames the (damaged) checkpoints that are newer: a run that goes on from `step` saves these steps anew."""
+        """Renames all newer checkpoints, which are damaged: a run that resumes at `step` saves these steps again."""
         for newer in [found for found in self.steps() if found > step]:
             aside = self.directory / f"damaged_{newer}"
             shutil.rmtree(aside, ignore_errors=True)
@@ -187,7 +191,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _failure_is_one_line(self):
-        """A full disk and the like; Orbax passes on whatever its writers met."""
+        """Turns a failed save (a full disk, ...) into an InputError. Orbax raises exceptions of many types."""
         _quieten_abandoned_work()
         try:
             yield
@@ -215,7 +219,7 @@ class _NewestAndBest:
 
 
 def _this_process() -> ocp.options.MultiprocessingOptions:
-    """Orbax alone with itself: states are the same on all processes, so one of them reads and writes."""
+    """Tells Orbax not to wait for other processes: all have the same state, so one of them reads and writes."""
     index = jax.process_index()
     return ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
 
@@ -230,7 +234,8 @@ def _one_line(error: Exception) -> str:
 
 @functools.cache
 def _quieten_abandoned_work() -> None:
-    """Of the arrays that Orbax reads or writes at once, those that outlive a failure complain from other threads."""
+    """Hides messages from other threads after a failure. Orbax reads and writes many arrays at once, and those still
+    running then report that their event loop is closed."""
     shown = sys.unraisablehook
 
     def hook(unraisable) -> None:
@@ -243,7 +248,8 @@ def _quieten_abandoned_work() -> None:
 
 @contextlib.contextmanager
 def _damage_is_one_line(path: Path):
-    """Orbax meets a lost, cut or changed file with whatever that leads to, bare Exceptions among them."""
+    """Turns any exception into Damaged. Orbax raises many types, even bare Exception, for a lost, cut or changed
+    file."""
     _quieten_abandoned_work()
     try:
         yield
@@ -252,14 +258,14 @@ def _damage_is_one_line(path: Path):
 
 
 def nested_arrays(tree: Any) -> dict:
-    """Any tree -> nested dicts of NumPy arrays, keyed by field, key or position: what a checkpoint stores."""
+    """Any tree -> nested dicts of NumPy arrays, keyed by field, key or position: the form that a checkpoint stores."""
     return traverse_util.unflatten_dict(
         {_path(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
     )
 
 
 def like(example: Any, nested: dict) -> Any:
-    """The tree of `example` with the arrays of `nested_arrays`. InputError where names or shapes differ."""
+    """A tree like `example`, with the arrays of `nested` (from `nested_arrays`). InputError: names or shapes differ."""
     found = traverse_util.flatten_dict(nested)
     expected = {_path(path): np.shape(leaf) for path, leaf in jax.tree.leaves_with_path(example)}
     differing = [
@@ -273,7 +279,7 @@ def like(example: Any, nested: dict) -> Any:
 
 
 def digest(nested: dict, about: dict | None = None) -> str:
-    """sha256 over the names, types, shapes and bytes of nested arrays, and over what is said about them."""
+    """SHA-256 (hex) over the names, types, shapes and bytes of nested arrays, and over `about`."""
     total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for path, array in sorted(traverse_util.flatten_dict(nested).items()):
         total.update(f"{path}{array.dtype.name}{array.shape}".encode())

@@ -1,6 +1,6 @@
-"""workdir/config.json: what a run was started with, and whether a later command means the same run.
+"""workdir/config.json: the configuration of a run, and the check that a later command means the same run.
 
-A configuration is kept flat: {'model.graph_width': 512, ...}, in config.json and in every checkpoint.
+config.json and every checkpoint hold a configuration in flat form: {'model.graph_width': 512, ...}.
 """
 
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from pathlib import Path
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import make_folder, read_json, write_json
 
-# Prefixes of the keys that scores depend on beside the parameters: they are the same in training and evaluation.
+# Prefixes of the keys that scores depend on, beside the parameters. They must be the same in training and evaluation.
 SCORING_KEYS = ("model.", "data.num_classes", "data.snippet_stride", "data.snippet_length", "data.num_bins")
-# Prefixes of the keys that change nothing of what is learned: how a run is evaluated, logged, kept and computed.
+# Prefixes of the keys that do not change what is learned: how a run is evaluated, logged, stored and computed.
 FREE_KEYS = (
     "detection.",
     "model.retrieval",
@@ -37,23 +37,26 @@ def flatten(config: Mapping, prefix: str = "") -> dict:
 
 
 def check_same(saved: Mapping, current: Mapping, where: str, keys: tuple[str, ...] = ("",)) -> None:
-    """InputError naming every flat key of these prefixes, but for FREE_KEYS, whose value differs."""
+    """InputError: a key differs. Only keys with these prefixes are compared, without FREE_KEYS; all are named.
+
+    saved, current: flat configurations. where: what `saved` belongs to, for the message.
+    """
     differing = [
-        f"{name} is {current.get(name)!r}, there {saved.get(name)!r}"
+        f"{name} is {current.get(name)!r}, expected {saved.get(name)!r}"
         for name in sorted(saved.keys() | current.keys())
         if name.startswith(keys) and not name.startswith(FREE_KEYS) and current.get(name) != saved.get(name)
     ]
     if differing:
         raise InputError(
-            f"{where} was made with another config: {'; '.join(differing)}; match it or use a new --workdir"
+            f"{where} was made with another config: {'; '.join(differing)}; use the same values, or a new --workdir"
         )
 
 
 def claim_workdir(workdir: str | Path, current: dict) -> None:
-    """Writes config.json. InputError: the run there has saved a checkpoint and learns something else.
+    """Writes config.json. InputError: the workdir has a checkpoint of a run that learns something else.
 
-    A run that has saved no checkpoint yet left nothing to protect: it starts anew with `current`, so that a corrected
-    mistake (a batch size that does not divide, a missing file) is not held against the user.
+    Without a checkpoint there is nothing to protect, so the run starts again with `current`. The user can correct a
+    mistake (a batch size that the devices cannot share, a missing file) and use the same workdir.
     """
     path = Path(workdir) / "config.json"
     begun = any(folder.name.isdecimal() for folder in path.parent.glob("checkpoints/*"))

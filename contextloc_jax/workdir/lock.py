@@ -1,4 +1,4 @@
-"""One training run a workdir: a lock that the kernel drops when the process ends, however it ends."""
+"""A lock that allows only one training run in a workdir. The kernel frees it when the process ends, even if killed."""
 
 import contextlib
 import fcntl

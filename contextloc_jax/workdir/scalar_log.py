@@ -1,4 +1,4 @@
-"""The scalars of a run in one file of JSON lines, workdir/scalars.jsonl: what the report's curves are drawn from."""
+"""The scalars of a run in one file of JSON lines, workdir/scalars.jsonl. The report draws its curves from it."""
 
 import json
 from collections import defaultdict
@@ -10,7 +10,7 @@ FILE_NAME = "scalars.jsonl"
 class ScalarLog:
     """Writes scalars to the file and to a TensorBoard writer (anything with write_scalars(step, scalars)).
 
-    A resumed run drops what the file says of steps after `start_step`, which will be taken again.
+    A resumed run removes the lines of steps after `start_step`, because it will take these steps again.
     """
 
     def __init__(self, workdir: str | Path, start_step: int, tensorboard):
@@ -25,7 +25,7 @@ class ScalarLog:
 
 
 def read_curves(workdir: str | Path) -> dict[str, tuple[list[int], list[float]]]:
-    """Name -> (steps, values) of every scalar of a run; empty where nothing was logged."""
+    """{name: (steps, values)} of every scalar of a run; empty if nothing was logged."""
     path = Path(workdir) / FILE_NAME
     curves = defaultdict(lambda: ([], []))
     for line in _whole_lines(path):
@@ -38,6 +38,6 @@ def read_curves(workdir: str | Path) -> dict[str, tuple[list[int], list[float]]]
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """The lines that were written to their end; a run that is killed may leave part of one."""
+    """The complete lines. A run that is killed may leave part of a line at the end."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [line for line in lines if line.endswith("\n")]

@@ -29,7 +29,7 @@ def test_single_cases_replace_their_like_in_the_file(tmp_path):
 
 def test_an_unknown_case_is_named():
     done = bench("benchmarks", "no_such_case")
-    assert done.returncode == 1 and "no case 'no_such_case'; there are train_step_b32_t600" in done.stderr
+    assert done.returncode == 1 and "no case 'no_such_case'; expected one of train_step_b32_t600" in done.stderr
 
 
 def test_every_case_belongs_to_a_module_that_measures_it():

@@ -51,10 +51,10 @@ def test_evaluate_multiplies_by_class_scores(finished, tmp_path):
 
 def test_evaluate_refuses_another_model_and_takes_another_batch_size(finished):
     with pytest.raises(
-        InputError, match=r"checkpoint \d+ was made with another config: model\.graph_width is 6, there 4"
+        InputError, match=r"checkpoint \d+ was made with another config: model\.graph_width is 6, expected 4"
     ):
         evaluate(finished, model__graph_width=6)
-    with pytest.raises(InputError, match=r"data\.snippet_stride is 4, there 8"):
+    with pytest.raises(InputError, match=r"data\.snippet_stride is 4, expected 8"):
         evaluate(finished, data__snippet_stride=4)
     before = contents(finished)
     evaluate(finished, batch_size=8, num_epochs=7, keep_checkpoints=1)

@@ -91,12 +91,12 @@ def test_streams_of_other_features_have_an_identity_in_any_order(tmp_path):
 @pytest.mark.parametrize(
     ("words", "streams"),
     [
-        ("is no stream", ""),
-        ("is no stream", "rgb"),
-        ("is no stream", "rgb=DIR"),
-        ("is no stream", "=DIR:1"),
-        ("is no stream", "rgb=:1"),
-        ("is no stream", "rgb=DIR:1,"),
+        ("is not a stream", ""),
+        ("is not a stream", "rgb"),
+        ("is not a stream", "rgb=DIR"),
+        ("is not a stream", "=DIR:1"),
+        ("is not a stream", "rgb=:1"),
+        ("is not a stream", "rgb=DIR:1,"),
         ("weight 'x' of rgb", "rgb=DIR:x"),
         ("weight of rgb", "rgb=DIR:-1"),
         ("weight of rgb", "rgb=DIR:nan"),
@@ -121,7 +121,7 @@ def test_streams_that_cannot_be_fused(tmp_path):
     others = {
         "no such folder": tmp_path / "gone",
         "other instances": evaluated(tmp_path / "moved", ground_truth=truth(shift=1.0)),
-        "number other classes": evaluated(tmp_path / "turned", ground_truth=turned),
+        "have different classes": evaluated(tmp_path / "turned", ground_truth=turned),
         "with other proposals": evaluated(tmp_path / "fewer", n=29),
         "choose with --protocol": evaluated(tmp_path / "anet", protocol="activitynet"),
     }

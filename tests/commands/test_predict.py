@@ -48,7 +48,7 @@ def test_predict_needs_no_ground_truth_and_finds_what_evaluate_found(trained, tm
 
 def test_predict_refuses_another_model_and_data_that_is_built_in(trained):
     keys, workdir, _ = trained
-    with pytest.raises(InputError, match=r"model\.graph_width is 8, there 4"):
+    with pytest.raises(InputError, match=r"model\.graph_width is 8, expected 4"):
         predict(keys, workdir, model__graph_width=8)
     with pytest.raises(InputError, match=r"^config\.data\.dataset is 'shoulder'[^\n]*config\.data\.dataset=custom"):
         predict(keys, workdir, data__dataset="shoulder")

@@ -113,7 +113,7 @@ def test_no_number_may_be_nan_or_infinite(key, value):
         ("optimizer.learning_rate", -1, "expected a number above 0"),
         ("optimizer.decay_epochs", [30, 15], r"expected epochs in rising order, such as \(15, 30\)"),
         ("optimizer.decay_epochs", [0.5], "expected epochs in rising order"),
-        ("model.head_dropout", 1.5, "expected a number from 0 to below 1"),
+        ("model.head_dropout", 1.5, "expected a number from 0 to less than 1"),
         ("model.proposal_net", "gat", "expected one of pgcn, nonlocal, none"),
         ("model.retrieval", "fast", "expected one of auto, plain, windows, kernel"),
         ("sampling.foreground_tiou", 70, "expected .* from 0 to 1"),

@@ -127,7 +127,7 @@ def test_another_config_is_refused_key_by_key(finished):
     before = contents(finished, (*RESULTS, "config.json"))
     with pytest.raises(InputError) as error:
         train(finished, seed=3, optimizer__momentum=0.5)
-    assert "optimizer.momentum is 0.5, there 0.9; seed is 3, there 5;" in str(error.value)
+    assert "optimizer.momentum is 0.5, expected 0.9; seed is 3, expected 5;" in str(error.value)
     assert contents(finished, before) == before
 
 

@@ -47,7 +47,7 @@ def test_what_is_no_finite_number_is_in_no_range_of_numbers(allowed, value):
         (above(0), "a number above 0"),
         (above(0, "frames a second"), "frames a second above 0"),
         (between(0, 1), "a number from 0 to 1"),
-        (below(0, 0.5, "a share"), "a share from 0 to below 0.5"),
+        (below(0, 0.5, "a share"), "a share from 0 to less than 0.5"),
         (one_of("hard", "none"), "one of hard, none"),
         (Range("an even number", lambda value: value % 2 == 0), "an even number"),
     ],

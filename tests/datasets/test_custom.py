@@ -6,8 +6,8 @@ import pytest
 
 from contextloc_jax.commands.evaluate import evaluate as evaluate_command
 from contextloc_jax.core.errors import InputError
-from tests.helpers.custom_files import SPLITS, write_dataset
-from tests.helpers.custom_runs import settings_and_inputs, train, trained_on_pgcn_files
+from tests.helpers.custom_files import SPLITS, settings_and_inputs, write_dataset
+from tests.helpers.custom_runs import train, trained_on_pgcn_files
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -23,6 +23,6 @@ def test_features_rescaled_to_bins_train(tmp_path):
     keys = write_dataset(tmp_path / "files", "csv")
     metrics = train(keys, tmp_path / "run", data__num_bins=16, detection__protocol="activitynet")
     assert metrics["protocol"] == "activitynet"
-    with pytest.raises(InputError, match=r"data\.num_bins is 0, there 16"):
+    with pytest.raises(InputError, match=r"data\.num_bins is 0, expected 16"):
         settings, inputs = settings_and_inputs(keys)
         evaluate_command(settings, str(tmp_path / "run"), inputs)

@@ -11,8 +11,7 @@ import pytest
 from input_pipeline.datasets import prepare
 from input_pipeline.datasets.stored_features import StoredFeatures
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
-from tests.helpers.custom_files import SPLITS, TIMES, built_dataset, split_report, write_dataset
-from tests.helpers.custom_runs import settings_and_inputs
+from tests.helpers.custom_files import SPLITS, TIMES, built_dataset, settings_and_inputs, split_report, write_dataset
 from tests.helpers.published import FPS, data_settings
 from tests.helpers.tiny_runs import CLASSES, WIDTH, tiny_video
 from tests.helpers.video_records import opened

@@ -9,8 +9,7 @@ import pytest
 
 from contextloc_jax.core.errors import InputError
 from input_pipeline.formats.proposal_list import read_proposal_list, write_proposal_list
-from tests.helpers.custom_files import write_dataset
-from tests.helpers.custom_runs import settings_and_inputs
+from tests.helpers.custom_files import settings_and_inputs, write_dataset
 from tests.helpers.published import FPS
 from tests.helpers.tiny_runs import WIDTH
 

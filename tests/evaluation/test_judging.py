@@ -144,5 +144,5 @@ def test_the_judges_matches_are_those_of_the_metric(detections, truth):
 
 def test_explanations_name_the_thresholds():
     assert set(explanations(0.75)) == set(VERDICTS)
-    assert "0.1 to below 0.75" in explanations(0.75)["localization"]
+    assert "below 0.75 (and 0.1 or more)" in explanations(0.75)["localization"]
     assert not any("{" in text for text in explanations(0.5).values())

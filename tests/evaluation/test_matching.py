@@ -141,5 +141,5 @@ def test_same_ground_truth_in_any_order():
     check_same_ground_truth(truth, ground_truth_of(rows[::-1]), names)
     with pytest.raises(InputError, match="other instances in 1 videos: 'v10'"):
         check_same_ground_truth(truth, ground_truth_of([*rows[:2], (0, 1, (4, 6))]), names)
-    with pytest.raises(InputError, match="1 videos were evaluated in B alone: 'unseen'"):
+    with pytest.raises(InputError, match="1 videos were evaluated only in B: 'unseen'"):
         check_same_ground_truth(truth._replace(video_ids=VIDEOS[:3]), truth, names)

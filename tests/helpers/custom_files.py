@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from configs import custom
+from contextloc_jax.commands.settings import Settings, read_settings
+from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.datasets import prepare
 from input_pipeline.formats.annotations import VideoAnnotation, write_annotations
 from input_pipeline.formats.proposal_list import write_proposal_list
 from input_pipeline.formats.proposal_tables import VideoProposals, write_proposal_csv, write_proposal_json
+from input_pipeline.inputs import Inputs
 from tests.helpers.published import data_settings
 from tests.helpers.tiny_runs import CLASSES, tiny_video
 
@@ -54,6 +57,12 @@ def custom_config(keys: dict, **changes):
     config.update_from_flattened_dict(SMALL | {f"data.{key}": value for key, value in keys.items()})
     config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config
+
+
+def settings_and_inputs(keys: dict, **changes) -> tuple[Settings, Inputs]:
+    """What the command line makes of `custom_config`."""
+    settings = read_settings(flatten(custom_config(keys, **changes)))
+    return settings, Inputs(**settings.inputs._asdict())
 
 
 def annotation(record, subset: str) -> VideoAnnotation:

@@ -9,19 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from contextloc_jax.commands.predict import predict as predict_command
-from contextloc_jax.commands.settings import Settings, read_settings
 from contextloc_jax.commands.train import train as train_command
-from contextloc_jax.workdir.config_file import flatten
-from input_pipeline.inputs import Inputs
-from tests.helpers.custom_files import SPLITS, custom_config, write_dataset
+from tests.helpers.custom_files import SPLITS, settings_and_inputs, write_dataset
 from tests.helpers.tiny_runs import SilentWriter
 from tests.helpers.torch_bytes import legacy, tensor_pickle
-
-
-def settings_and_inputs(keys: dict, **changes) -> tuple[Settings, Inputs]:
-    """Of configs/custom.py with these keys of config.data, and changes by flat key ('data__fps')."""
-    settings = read_settings(flatten(custom_config(keys, **changes)))
-    return settings, Inputs(**settings.inputs._asdict())
 
 
 def train(keys: dict, workdir: Path, **changes) -> dict:

@@ -76,7 +76,7 @@ def test_the_page_explains_the_verdicts_at_their_threshold(tmp_path):
     assert made.data["tiou"] == "0.5" and made.data["verdicts"][made.data["correct"]] == "correct"
     for name in made.data["verdicts"][1:]:
         assert f"✗ {name}" in made.text
-    assert f"{NEAR_TIOU} to below 0.5" in made.text and "AP@0.5 of a video" in made.text
+    assert f"below 0.5 (and {NEAR_TIOU} or more)" in made.text and "AP@0.5 of a video" in made.text
 
 
 def test_same_inputs_same_bytes(tmp_path):

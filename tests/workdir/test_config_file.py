@@ -31,10 +31,10 @@ def test_every_differing_key_is_named_with_both_values():
         check_same(SAVED, current, "runs/a")
     text = str(error.value)
     assert text.startswith("runs/a was made with another config: ")
-    assert text.endswith("; match it or use a new --workdir")
-    for part in ("seed is 1, there 0", "model.graph_width is 16, there 8", "data.fps is None, there 30.0"):
+    assert text.endswith("; use the same values, or a new --workdir")
+    for part in ("seed is 1, expected 0", "model.graph_width is 16, expected 8", "data.fps is None, expected 30.0"):
         assert part in text
-    assert "new is 'x', there None" in text and "batch_norm" not in text and "\n" not in text
+    assert "new is 'x', expected None" in text and "batch_norm" not in text and "\n" not in text
 
 
 def test_only_the_given_keys_are_compared():
@@ -56,7 +56,7 @@ def test_a_workdir_is_made_and_keeps_its_config(tmp_path):
 def test_a_begun_run_refuses_another_config_and_stays_as_it_is(tmp_path):
     claim_workdir(tmp_path, SAVED)
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)
-    with pytest.raises(InputError, match="seed is 1, there 0"):
+    with pytest.raises(InputError, match="seed is 1, expected 0"):
         claim_workdir(tmp_path, SAVED | {"seed": 1})
     assert json.loads((tmp_path / "config.json").read_text()) == SAVED
 

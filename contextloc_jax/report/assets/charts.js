@@ -68,7 +68,7 @@ function drawMeanAP() {
   chart.addEventListener("pointerleave", () => { rule.setAttribute("visibility", "hidden"); hideTooltip(); });
 }
 
-/** The scale of one curve: from zero where that costs little, else from the smallest value. */
+/** The scale of one curve: from zero if the smallest value is near zero, else from the smallest value. */
 function curveRange(values) {
   const known = values.filter((v) => v !== null);
   if (!known.length) return [0, 1];

@@ -3,7 +3,7 @@
 const VIDEOS_A_PAGE = 25;
 const RANKED = DATA.videos.flatMap((video) => video.detections.map((d) => d.score)).sort((a, b) => b - a);
 
-// The slider counts detections, not score units: scores of any scale spread evenly, and the few best get half the way.
+// The slider counts detections, so it works for scores of any scale; half of its way is for the best detections.
 const POWER = 3;
 const countAt = (position) => Math.max(1, Math.round(RANKED.length * (1 - position / 1000) ** POWER));
 const positionOf = (wanted) => Math.round(1000 * (1 - (wanted / RANKED.length) ** (1 / POWER)));
@@ -98,7 +98,7 @@ function drawLegend() {
   mark();
 }
 
-/** What solid, dashed and faint bars mean, drawn with the bars' own function. */
+/** What solid, dashed and faint bars mean, drawn with the function that draws the bars. */
 function drawKey() {
   const top = DATA.score_range[1];
   const sample = (kind, verdict, score, text) => {
@@ -119,7 +119,7 @@ function start() {
   drawTextures();
   document.querySelectorAll("[data-label]").forEach((cell) => cell.prepend(swatch(Number(cell.dataset.label))));
   let waiting = false;
-  const renderSoon = () => { // once a frame, however fast the slider moves
+  const renderSoon = () => { // at most once per frame, even if the slider moves fast
     if (!waiting) setTimeout(() => { waiting = false; render(); }, 16);
     waiting = true;
   };

@@ -52,7 +52,7 @@ const BAR_FONT = '600 11px system-ui, -apple-system, "Segoe UI", Roboto, "Helvet
 const pen = document.createElement("canvas").getContext("2d");
 pen.font = BAR_FONT;
 
-/** As much of `text` as fits into so many pixels: all, a start of three letters or more with an ellipsis, or nothing. */
+/** What fits of `text` into `pixels`: all of it, its first three letters or more with an ellipsis, or nothing. */
 function fitting(text, pixels) {
   if (pen.measureText(text).width <= pixels) return text;
   const letters = [...text];

@@ -1,4 +1,4 @@
-// One card a video: ground truth above, detections below, and the list of them.
+// One card for each video: ground truth above, detections below, and the list of them.
 
 const VERDICTS = DATA.verdicts;
 const CORRECT = DATA.correct;
@@ -9,7 +9,7 @@ const state = { threshold: 0, classes: new Set(), order: "name", find: "", page:
 const isWrong = (detection) => detection.verdict !== null && detection.verdict !== CORRECT;
 const chosen = (item) => state.classes.size === 0 || state.classes.has(item.label);
 
-/** What the present threshold and classes leave of a video; `found` holds the instances met by a correct detection. */
+/** The part of a video that the chosen threshold and classes show; `found`: instances found by a correct detection. */
 function look(video) {
   const detections = video.detections.filter((d) => d.score >= state.threshold && chosen(d));
   const truth = (video.truth || []).filter(chosen);
