@@ -1,6 +1,6 @@
-"""Batches in parallel and ahead of time with tf.data: a range of numbers, each made into its batch, prefetched.
+"""Batches in parallel and ahead of time with tf.data: from each number of a range, its batch is made and prefetched.
 
-There is no shuffle buffer and no iterator state to save: a run that resumes starts at another number.
+There is no shuffle buffer and no iterator state to save. A resumed run starts at another number.
 """
 
 import os
@@ -20,7 +20,7 @@ PREFETCHED_BATCHES = 2
 
 
 def steps_per_epoch(source: VideoSource, batch_size: int, visits_per_epoch: int) -> int:
-    """Batches of an epoch: every video with ground truth `visits_per_epoch` times, a last partial batch dropped."""
+    """Batches of an epoch: every video with ground truth `visits_per_epoch` times, without a last partial batch."""
     return len(trainable_videos(source)) * visits_per_epoch // batch_size
 
 
@@ -42,11 +42,11 @@ def train_batches(
 ) -> "BatchStream":
     """(video indices [v] int32, Batch) for the steps start_step .. num_steps - 1, where step 0 begins epoch 0.
 
-    v = batch_size / process_count: this process's contiguous rows of every global batch. Batch `step` depends on
-    (seed, step) alone, not on where the iteration started, nor on processes or workers. `regression_stats` [2, 2]
-    (mean row, std row) standardize the targets. `align` says which snippets a segment covers. `centers` are the numbers
-    of a video's foreground, incomplete and background centers. Videos without ground truth are left out. Nearly all
-    batches have one shape: `TrainingBatches` says which do not. InputError: batch_size does not fit.
+    v = batch_size / process_count: this process has contiguous rows of every global batch. Batch `step` depends only on
+    (seed, step), not on the first step, the processes or the workers. `regression_stats` [2, 2] (mean row, std row)
+    standardize the targets. `align` says which snippets a segment covers. `centers` are the numbers of foreground,
+    incomplete and background centers of a video. Videos without ground truth are left out. Nearly all batches have the
+    same shape: see `TrainingBatches`. InputError: batch_size does not fit.
     """
     batches = TrainingBatches(
         source,
@@ -95,7 +95,8 @@ def evaluation_batches(
 class BatchStream:
     """make_batch(number) for every number, in order, computed ahead in `workers` threads (default: cores, at most 4).
 
-    May be iterated many times. Arrays are read-only. An exception of make_batch reaches the iterating side as it is.
+    It can be iterated many times. Arrays are read-only. An exception in make_batch is raised unchanged where the stream
+    is iterated.
     """
 
     def __init__(self, make_batch, numbers: range, feature_dtype, has_targets: bool, workers: int | None):
@@ -106,7 +107,7 @@ class BatchStream:
         return len(self._numbers)
 
     def __iter__(self) -> Iterator[IndexedBatch]:
-        import tensorflow as tf  # here, so that importing this module needs none
+        import tensorflow as tf  # here, so that importing this module does not import TensorFlow
 
         failures: dict[int, Exception] = {}
 
@@ -115,7 +116,7 @@ class BatchStream:
                 indices, batch = self._make_batch(int(number))
                 return [indices, *batch[:-1], *(batch.targets or ())]
             except Exception as error:
-                failures[int(number)] = error  # tensorflow would raise one of its own types instead
+                failures[int(number)] = error  # TensorFlow would raise an exception of its own type
                 raise
 
         def mapped(number):
@@ -134,7 +135,7 @@ class BatchStream:
             raise
 
     def _dtypes(self, tf) -> list:
-        """Of the video indices, Batch's arrays and Targets' arrays, in this order."""
+        """The dtypes of the video indices, the arrays of Batch and those of Targets, in this order."""
         batch = [self._feature_dtype, tf.int32, tf.int32, tf.float32, tf.int32, tf.int32, tf.bool, tf.uint32]
         targets = [tf.int32, tf.int32, tf.float32, tf.int32]
         return [tf.int32, *map(tf.as_dtype, batch), *(targets if self._has_targets else [])]

@@ -123,7 +123,7 @@ def test_csv_without_annotations_takes_its_lengths_from_the_features(tmp_path):
     report = split_report(builder)
     assert report["guessed_frames"] == report["no_ground_truth"] == ["test_0", "test_1"]
     assert builder.report()["notes"] == [
-        "25 frames a second assumed for 2 videos (config.data.fps), as no file says it"
+        "25 frames per second assumed for 2 videos (config.data.fps), as no file gives it"
     ]
 
 
