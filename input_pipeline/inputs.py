@@ -1,6 +1,6 @@
 """The data of a run, from files to batches: the implementation of the interface in commands/inputs.py."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +10,10 @@ from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.files import make_folder
 from contextloc_jax.core.structs import GroundTruth
 from contextloc_jax.localization.alignment import Align, alignment_rule
-from input_pipeline.batches import stream
+from input_pipeline.batches.evaluation_batches import EvaluationBatches
+from input_pipeline.batches.stream import BatchStream
 from input_pipeline.batches.targets import LabelRules, regression_stats
+from input_pipeline.batches.training_batches import TrainingBatches, steps_per_epoch
 from input_pipeline.datasets import data_report, registry, video_source
 from input_pipeline.datasets.video_source import VideoSource
 
@@ -94,7 +96,7 @@ class Inputs:
 
     def steps_per_epoch(self, source: VideoSource) -> int:
         """Training steps in one epoch. InputError: the videos do not fill one batch."""
-        steps = stream.steps_per_epoch(source, self._batch_size, self._visits_per_epoch)
+        steps = steps_per_epoch(source, self._batch_size, self._visits_per_epoch)
         if not steps:
             raise InputError(
                 f"{len(source)} training videos x {self._visits_per_epoch} visits do not fill a batch of "
@@ -104,28 +106,27 @@ class Inputs:
 
     def train_batches(
         self, data: TrainingData, start_step: int, num_steps: int, process_index: int = 0, process_count: int = 1
-    ) -> Iterator[stream.IndexedBatch]:
+    ) -> BatchStream:
         """The rows of this process in the batches start_step .. num_steps - 1, with the indices of their videos."""
-        return stream.train_batches(
+        batches = TrainingBatches(
             data.train,
             rules=self._rules,
             regression_stats=data.regression_stats,
-            batch_size=self._batch_size,
-            seed=self._seed,
-            start_step=start_step,
-            num_steps=num_steps,
-            visits_per_epoch=self._visits_per_epoch,
             align=self.alignment,
+            batch_size=self._batch_size,
+            visits_per_epoch=self._visits_per_epoch,
             centers=self._centers,
+            seed=self._seed,
             process_index=process_index,
             process_count=process_count,
         )
+        return BatchStream(batches.batch, range(start_step, num_steps), data.train.feature_dtype, has_targets=True)
 
     def evaluation_batches(
         self, source: VideoSource, videos_per_batch: int, process_index: int = 0, process_count: int = 1
-    ) -> stream.BatchStream:
-        """Every video of the source once."""
-        return stream.evaluation_batches(
+    ) -> BatchStream:
+        """Every video of the source once. It may be iterated again; the graphs of the videos are then known."""
+        batches = EvaluationBatches(
             source,
             seed=self._seed,
             align=self.alignment,
@@ -133,6 +134,7 @@ class Inputs:
             process_index=process_index,
             process_count=process_count,
         )
+        return BatchStream(batches.batch, range(len(batches)), source.feature_dtype, has_targets=False)
 
     @property
     def alignment(self) -> Align:

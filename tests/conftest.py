@@ -16,6 +16,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 
+@pytest.fixture(scope="session")
+def kept_runs(tmp_path_factory):
+    """A folder for runs that several files of tests look at, so that a process trains each of them once."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture(scope="module")
 def quick_compiler():
     """Programs of a module are compiled without optimization, in about half the time; they are small enough."""

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 import contextloc_jax as cl
-from contextloc_jax.commands.predict import predict
-from contextloc_jax.commands.train import train
 from input_pipeline.formats.proposal_tables import read_proposal_csv
 from input_pipeline.formats.values import ReadReport
-from tests.helpers.custom_files import settings_and_inputs, write_dataset
+from tests.helpers.custom_files import write_dataset
+from tests.helpers.custom_runs import predict, train
 from tests.helpers.paths import ROOT
-from tests.helpers.tiny_runs import SilentWriter
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -26,11 +24,9 @@ def trained(tmp_path_factory):
     """(keys of config.data, workdir) of a run on proposals in seconds, with predictions of its test videos."""
     folder = tmp_path_factory.mktemp("library")
     keys = write_dataset(folder / "files", "csv")
-    settings, inputs = settings_and_inputs(keys)
-    train(settings, str(folder / "run"), inputs, SilentWriter)
+    train(keys, folder / "run")
     own = {name: keys[name] for name in ("num_classes", "test_features", "test_proposals", "annotations")}
-    settings, inputs = settings_and_inputs(own)
-    predict(settings, str(folder / "run"), inputs)
+    predict(own, folder / "run")
     return keys, folder / "run"
 
 

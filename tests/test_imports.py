@@ -5,14 +5,13 @@ The source is read, not sys.modules: tensorflow itself imports jax where jax is 
 
 import ast
 import graphlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.helpers.absent_packages import OURS, import_all
 from tests.helpers.paths import ROOT
 
 GEOMETRY = "localization.alignment localization.neighbors localization.tree proposals.sliding_windows"  # NumPy alone
@@ -46,7 +45,6 @@ MAY_IMPORT = {
 }
 ONLY_INSIDE_FUNCTIONS = {"api": "input_pipeline", "contextloc_jax": "api"}
 
-OURS = {"contextloc_jax", "input_pipeline", "configs", "benchmarks", "main", "tests"}
 TENSORFLOW = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu"}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 NEVER = {"contextloc_jax": TENSORFLOW | {"ml_collections", "av"}, "input_pipeline": JAX | {"ml_collections"}}
@@ -209,7 +207,6 @@ def test_every_file_is_short_enough_to_read():
 
 
 def test_what_needs_neither_jax_nor_tensorflow_runs_without_them():
-    """A None in sys.modules makes `import` fail, as an absent package does."""
     plain = {place: [name for name in map(module_of, LIBRARY) if is_in(name, place)] for place in PLAIN.split()}
     assert not [place for place, modules in plain.items() if not modules]
     modules = [name for names in plain.values() for name in names if name not in NOT_PLAIN]
@@ -221,19 +218,6 @@ def test_both_sides_import_where_tensorflow_is_not_installed():
     pipeline = ["input_pipeline.inputs", "input_pipeline.batches.stream", "input_pipeline.formats.features"]
     blocked = TENSORFLOW | {"ml_collections", "torch", "h5py", "seglearn", "av"}
     assert import_all([*modules, *pipeline], blocked) == []
-
-
-def import_all(modules: list[str], blocked: set[str]) -> list[str]:
-    """The modules that cannot be imported where the packages `blocked` are not installed, each with the reason."""
-    names = [name if name.split(".")[0] in OURS else f"contextloc_jax.{name}" for name in modules]
-    code = (
-        f"import importlib, sys\nsys.modules.update(dict.fromkeys({sorted(blocked)}))\n"
-        f"for name in {names}:\n"
-        "    try:\n        importlib.import_module(name)\n"
-        "    except ImportError as error:\n        print(f'{name}: {error}')\n"
-    )
-    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    return process.stdout.splitlines()
 
 
 def test_the_readers_of_imports_see_them(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import optax
 
 from contextloc_jax.commands.evaluate import evaluate_trained
 from contextloc_jax.commands.inputs import Inputs, TrainingData
@@ -21,7 +22,7 @@ from contextloc_jax.devices.preemption import NO_SIGNAL, StopSignal
 from contextloc_jax.localization.contextloc import smallest_batch
 from contextloc_jax.localization.objective import training_inputs, training_loss
 from contextloc_jax.training.lookahead import prepared_ahead
-from contextloc_jax.training.loop import Run
+from contextloc_jax.training.loop import Run, Schedule
 from contextloc_jax.training.step import initial_state, make_train_step
 from contextloc_jax.workdir import config_file, lock
 from contextloc_jax.workdir.checkpoints import WEIGHTS, Checkpoints, Restored, like
@@ -87,33 +88,46 @@ class Fitting:
             _say(f"resuming at step {found.step} of {schedule.num_steps}")
         is_measured = data.validation is None or found is None or found.about["metric"] is not None
         if state.step < schedule.num_steps or not is_measured:
-            first = int(state.step)
-            writer = ScalarLog(workdir, first, self.make_writer(workdir)) if processes.is_first() else Elsewhere()
-            run = Run(
-                parallel=self.parallel,
-                step_function=make_train_step(
-                    training_loss(settings.model, settings.loss_weights),
-                    optimizer,
-                    learning_rate,
-                    settings.seed,
-                    settings.gradient_accumulation,
-                    stats_are_global=settings.model.norm_axis is not None,
-                ),
-                schedule=schedule,
-                writer=writer,
-                checkpoints=checkpoints,
-                about=self._about(data),
-                validate=self._validation(data),
-                metric="average_mAP",
-                describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
-                stop_signal=self.stop_signal,
-                profile_dir=os.path.join(workdir, "profile") if settings.profile else None,
-            )
-            read = self.inputs.train_batches(data, first, schedule.num_steps, *this_process())
+            run = self._run(workdir, data, schedule, optimizer, learning_rate, checkpoints, int(state.step))
+            read = self.inputs.train_batches(data, int(state.step), schedule.num_steps, *this_process())
             with contextlib.closing(prepared_ahead(self.parallel, training_inputs(settings.model), read)) as batches:
                 run.train(state, batches, is_measured)
         best = processes.from_first(lambda: Checkpoints(workdir).restore("best", WEIGHTS, self.strict_restore))
         return best.step // steps_per_epoch
+
+    def _run(
+        self,
+        workdir: str,
+        data: TrainingData,
+        schedule: Schedule,
+        optimizer: optax.GradientTransformation,
+        learning_rate: optax.Schedule,
+        checkpoints: Checkpoints,
+        first_step: int,
+    ) -> Run:
+        """The parts that the loop needs, from `first_step` on."""
+        settings, is_first = self.settings, processes.is_first()
+        step = make_train_step(
+            training_loss(settings.model, settings.loss_weights),
+            optimizer,
+            learning_rate,
+            settings.seed,
+            settings.gradient_accumulation,
+            stats_are_global=settings.model.norm_axis is not None,
+        )
+        return Run(
+            parallel=self.parallel,
+            step_function=step,
+            schedule=schedule,
+            writer=ScalarLog(workdir, first_step, self.make_writer(workdir)) if is_first else Elsewhere(),
+            checkpoints=checkpoints,
+            about=self._about(data),
+            validate=self._validation(data),
+            metric="average_mAP",
+            describe=lambda videos: ", ".join(data.train.records[i].video_id for i in processes.gather(videos)),
+            stop_signal=self.stop_signal,
+            profile_dir=os.path.join(workdir, "profile") if settings.profile else None,
+        )
 
     def _newest(self, checkpoints: Checkpoints) -> Restored | None:
         """The newest checkpoint that is not damaged; None if there are no checkpoints. Newer ones are renamed."""

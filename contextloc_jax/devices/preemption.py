@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 
 
 class Stopped(Exception):
@@ -25,7 +26,8 @@ class StopSignal:
     def _receive(self, number, frame) -> None:
         self.requested = True
         if self.alone and not self._held:  # exits without an exception, which the running code might catch
-            print("stopped by SIGTERM; nothing was left to save", flush=True)
+            # Not to sys.stdout, which whatever is running may have redirected for the moment.
+            print("stopped by SIGTERM; nothing was left to save", file=sys.__stdout__, flush=True)
             os._exit(0)
 
     @contextlib.contextmanager

@@ -28,6 +28,11 @@ def trainable_videos(source: VideoSource) -> np.ndarray:
     return np.array([i for i, record in enumerate(source.records) if len(record.gt_labels)], np.int64)
 
 
+def steps_per_epoch(source: VideoSource, batch_size: int, visits_per_epoch: int) -> int:
+    """Batches of an epoch: every video with ground truth `visits_per_epoch` times, without a last partial batch."""
+    return len(trainable_videos(source)) * visits_per_epoch // batch_size
+
+
 class TrainingBatches:
     """`batch(step)` -> (video indices [v] int32, Batch of v videos): the rows of one process in global batch `step`.
 
@@ -63,7 +68,7 @@ class TrainingBatches:
         if batch_size % process_count:
             raise InputError(f"batch_size {batch_size} is not a multiple of the {process_count} processes")
         self._videos = trainable_videos(source)
-        self.steps_per_epoch = len(self._videos) * visits_per_epoch // batch_size
+        self.steps_per_epoch = steps_per_epoch(source, batch_size, visits_per_epoch)
         if not self.steps_per_epoch:
             raise InputError(
                 f"batch_size {batch_size} is more than one epoch: {len(self._videos)} training videos with ground "

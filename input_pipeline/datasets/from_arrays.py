@@ -23,10 +23,11 @@ def stored_features(features: np.ndarray, data: Mapping[str, object], where: str
     features = np.asarray(features)
     if features.ndim != 2 or not features.size or features.dtype.kind not in "fiu":
         raise InputError(f"{where}: features are {features.dtype} {features.shape}; expected numbers [snippets, width]")
-    if not np.isfinite(features).all():
-        snippet = int(np.argmin(np.isfinite(features).all(axis=1)))
+    with np.errstate(over="ignore"):  # as formats.features reads files
+        read = features if features.dtype == np.float16 else features.astype(np.float32)
+    if not np.isfinite(read).all():
+        snippet = int(np.argmin(np.isfinite(read).all(axis=1)))
         raise InputError(f"{where}: NaN or infinite features, first in snippet {snippet}; extract them again")
-    read = features if features.dtype == np.float16 else features.astype(np.float32)  # as formats.features reads files
     return as_stored(read, data["num_bins"], data["feature_dtype"], f"{where}: features")
 
 

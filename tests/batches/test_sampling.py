@@ -1,4 +1,4 @@
-"""Keyed draws, training pools and samples of hand-made videos."""
+"""Training pools and samples of hand-made videos."""
 
 import dataclasses
 
@@ -8,58 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
-from contextloc_jax.core.keyed_draws import KeyedDraws, keyed_permutation, video_key
+from contextloc_jax.core.keyed_draws import KeyedDraws
 from contextloc_jax.core.structs import BACKGROUND, FOREGROUND, INCOMPLETE
 from input_pipeline.batches.sampling import draw_sample, training_pool
 from tests.helpers.labeled_record import labeled_record
 from tests.helpers.published import CENTERS, RULES
 
 FUZZ = settings(derandomize=True, deadline=None)
-PINNED_DRAWS = ([7, 4, 8, 9, 1, 5, 0, 2, 3, 6], [1, 46, 36, 64, 84, 86])
-PINNED_KEY = 867557919
 STATS = np.array([[0.1, -0.2], [0.5, 0.25]])
 RECORD = labeled_record(
     [[100, 190], [105, 200], [100, 120], [180, 205], [500, 600], [400, 450], [700, 705]],
     [[100, 200], [800, 900]],
     [2, 4],
 )  # 2 foreground, 2 incomplete, 2 background, 1 nothing (too short)
-
-
-def drawn(key: tuple[int, ...], count: int = 8) -> list[int]:
-    draws = KeyedDraws(*key)
-    return [draws.choice(1000) for _ in range(count)]
-
-
-def test_keyed_draws_never_change():
-    draws = KeyedDraws(1, 2, 3)
-    order = np.arange(10)
-    draws.shuffle(order)
-    assert (order.tolist(), [draws.choice(100) for _ in range(6)]) == PINNED_DRAWS
-    assert video_key("video_test_0000004") == PINNED_KEY
-
-
-def test_keyed_draws_depend_on_every_part_of_the_key():
-    keys = [(1,), (1, 0), (0, 1), (1, 0, 0), (2, 0), (0, 2)]
-    assert len({tuple(drawn(key)) for key in keys}) == len(keys)
-    assert drawn((1, 0)) == drawn((1, 0))
-
-
-def test_choice_is_uniform_over_its_range():
-    draws = KeyedDraws(7)
-    counts = np.bincount([draws.choice(5) for _ in range(5000)], minlength=5)
-    assert len(counts) == 5
-    assert (np.abs(counts - 1000) < 150).all()
-    assert [draws.choice(1) for _ in range(3)] == [0, 0, 0]
-
-
-def test_shuffle_is_fair():
-    draws, positions = KeyedDraws(8), np.zeros((10, 10))
-    for _ in range(2000):
-        order = np.arange(10)
-        draws.shuffle(order)
-        positions[np.arange(10), order] += 1
-    assert (positions.sum(axis=0) == 2000).all()
-    assert (np.abs(positions - 200) < 75).all()
 
 
 def test_pool_holds_nodes_by_type():
@@ -133,11 +94,3 @@ def test_an_overlapping_proposal_without_class_is_named():
     record = dataclasses.replace(RECORD, proposal_labels=np.zeros(7, np.int64))
     with pytest.raises(InputError, match=r"video small: segment 100-190 .* class 0"):
         training_pool(record, RULES, STATS)
-
-
-def test_epoch_order_is_a_keyed_permutation():
-    order = keyed_permutation(1000, 1, 2)
-    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
-    np.testing.assert_array_equal(order, keyed_permutation(1000, 1, 2))
-    assert (order != keyed_permutation(1000, 2, 1)).any()
-    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1

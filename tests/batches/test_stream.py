@@ -8,9 +8,9 @@ import pytest
 
 from contextloc_jax.localization.alignment import align_by_stride
 from input_pipeline.batches.evaluation_batches import EvaluationBatches
-from input_pipeline.batches.stream import BatchStream, evaluation_batches, steps_per_epoch, train_batches
+from input_pipeline.batches.stream import BatchStream
 from input_pipeline.batches.targets import regression_stats
-from input_pipeline.batches.training_batches import TrainingBatches
+from input_pipeline.batches.training_batches import TrainingBatches, steps_per_epoch
 from tests.helpers.published import ALIGN, CENTERS, RULES
 from tests.helpers.training_batches import assert_batches_equal
 from tests.helpers.video_records import make_source
@@ -25,6 +25,16 @@ def settings(source, **changes):
     stats = regression_stats(source.records, RULES)
     fixed = {"rules": RULES, "regression_stats": stats, "align": ALIGN, "centers": CENTERS}
     return fixed | {"batch_size": 4, "seed": 3, "visits_per_epoch": 5} | changes
+
+
+def train_batches(source, num_steps, start_step=0, workers=None, **settings):
+    batches, numbers = TrainingBatches(source, **settings), range(start_step, num_steps)
+    return BatchStream(batches.batch, numbers, source.feature_dtype, has_targets=True, workers=workers)
+
+
+def evaluation_batches(source, **settings):
+    batches = EvaluationBatches(source, seed=0, align=ALIGN, **settings)
+    return BatchStream(batches.batch, range(len(batches)), source.feature_dtype, has_targets=False)
 
 
 def test_train_batches_are_the_batches_of_their_steps(source):
@@ -72,7 +82,7 @@ def test_processes_and_centers_reach_the_batches(source):
 
 
 def test_evaluation_batches_can_be_iterated_again(source):
-    stream = evaluation_batches(source, seed=0, align=ALIGN)
+    stream = evaluation_batches(source)
     expected = EvaluationBatches(source, seed=0, align=ALIGN)
     assert len(stream) == len(expected) == 3
     for _ in range(2):
@@ -84,7 +94,7 @@ def test_evaluation_batches_can_be_iterated_again(source):
 
 
 def test_evaluation_batches_of_two_processes(source):
-    streams = [evaluation_batches(source, seed=0, align=ALIGN, process_index=p, process_count=2) for p in (0, 1)]
+    streams = [evaluation_batches(source, process_index=p, process_count=2) for p in (0, 1)]
     indices = [[int(i[0]) for i, _ in stream] for stream in streams]
     assert len(indices[0]) == len(indices[1])
     assert sorted(i for part in indices for i in part if i >= 0) == [0, 1, 2]

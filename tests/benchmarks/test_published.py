@@ -1,3 +1,5 @@
+"""The benchmarks' copy of the published settings."""
+
 from benchmarks import published
 from tests.helpers.published import WEIGHTS, published_model
 

@@ -1,3 +1,5 @@
+"""Lines of progress, and what they say of speed and of the time that is left."""
+
 import sys
 import time
 

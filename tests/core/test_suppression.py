@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextloc_jax.core.segments import tiou_of
 from contextloc_jax.core.suppression import nms, soft_nms
 from tests.helpers.plain_metrics import plain_nms, plain_soft_nms, plain_tiou
 from tests.helpers.random_detections import detection_rows, detections_of, repeatable
@@ -78,20 +77,3 @@ def test_linear_soft_nms_drops_a_duplicate():
 @pytest.mark.parametrize("suppress", [lambda *a: nms(*a, 0.5), lambda *a: soft_nms(*a, "linear", 0.35, 0.5)[0]])
 def test_nothing_in_nothing_out(suppress):
     assert suppress(np.zeros((0, 2)), np.zeros(0), np.zeros(0, int)).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        ((0, 10), (5, 15), 1 / 3),
-        ((0, 10), (10, 20), 0),
-        ((0, 10), (30, 40), 0),
-        ((0, 10), (2, 4), 0.2),
-        ((3, 3), (3, 3), 1),  # an instant with itself
-        ((3, 3), (4, 4), 0),
-        ((3, 3), (0, 10), 0),
-    ],
-)
-def test_tiou_by_hand(a, b, expected):
-    assert tiou_of(*map(np.float64, (*a, *b))) == pytest.approx(expected, abs=1e-15)
-    assert tiou_of(*map(np.float64, (*b, *a))) == pytest.approx(expected, abs=1e-15)

@@ -72,10 +72,6 @@ def test_lengths_may_be_one_snippet_off_either_way_of_counting(snippets, fits):
     assert not report_of(written("a", num_snippets=100), timing=binned)["splits"]["train"]["length_mismatch"]
 
 
-def test_a_video_shorter_than_a_snippet_has_one():
-    assert TIMING.expected_snippets(10)[0] == 1 and TIMING.fits(1, 10)
-
-
 def test_recall_of_a_case_counted_by_hand():
     gt = np.array([[0, 100], [200, 300]])
     proposals = np.array([[0, 80], [260, 400], [210, 265]])  # best tIoU 0.8 and 0.55

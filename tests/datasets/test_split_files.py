@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.localization import alignment
 from contextloc_jax.localization.alignment import align_by_bins
-from input_pipeline.datasets.from_files import StoredFeatures
 from input_pipeline.datasets.split_files import read_split
+from input_pipeline.datasets.stored_features import StoredFeatures
 from input_pipeline.formats.annotations import read_annotations
 from input_pipeline.videos.timing import Timing
 from tests.helpers.custom_files import write_dataset

@@ -1,5 +1,7 @@
 """The presets and classes of THUMOS14."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,12 @@ from input_pipeline.datasets import prepare
 from input_pipeline.datasets.thumos14 import CLASS_NAMES, EXCLUDED
 from input_pipeline.formats.annotations import VideoAnnotation, write_annotations
 from input_pipeline.formats.proposal_list import write_proposal_list
-from tests.helpers.custom_files import annotation
+from tests.helpers.custom_files import SPLITS, TIMES, annotation
+from tests.helpers.custom_runs import train
 from tests.helpers.published import data_settings
+from tests.helpers.thumos_files import write_thumos
 from tests.helpers.tiny_runs import tiny_video
 from tests.helpers.video_records import opened
-
-TIMES = {"fps": 25.0}  # of the tiny videos
 
 
 @pytest.mark.parametrize("test_videos", [210, 211, 213])
@@ -64,3 +66,17 @@ def test_annotated_labels_that_the_dataset_does_not_have(tmp_path):
     write_annotations(keys["annotations"], [named])
     builder = prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys))
     assert opened(builder, "test").records[0].gt_labels.tolist() == [CLASS_NAMES.index("Diving") + 1]
+
+
+@pytest.mark.usefixtures("quick_compiler")
+def test_real_thumos14_annotations_train(tmp_path):
+    """A few of the videos; all 413: python -m tests.helpers.thumos_files."""
+    path = Path(os.environ.get("CONTEXTLOC_DATA", "absent")) / "thumos14_annotations.json"
+    if not path.is_file():
+        pytest.skip("CONTEXTLOC_DATA is unset, or lacks the THUMOS14 annotations")
+    keys = write_thumos(path, tmp_path / "files", width=8, videos_per_split=6)
+    metrics = train(keys | {"dataset": "thumos14", "num_classes": 20}, tmp_path / "run", data__fps=30.0)
+    report = json.loads((tmp_path / "run" / "data_report.json").read_text())["splits"]
+    assert [report[split]["kept"] for split in SPLITS] == [6, 6] and metrics["videos"] == 6
+    assert all(not report[split][key] for split in SPLITS for key in ("length_mismatch", "missing_proposals"))
+    assert report["train"]["recall"]["0.5"] > 0.9

@@ -1,3 +1,5 @@
+"""Scores of every video once, compiled once a bucket, whatever pads a batch."""
+
 import dataclasses
 import functools
 

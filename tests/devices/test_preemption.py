@@ -1,14 +1,17 @@
+"""SIGTERM: at once, or when what must be saved is saved."""
+
 import subprocess
 import sys
 
 import pytest
 
 SCRIPT = """
-import contextlib, os, signal
+import contextlib, io, os, signal
 from contextloc_jax.devices.preemption import StopSignal
 listener = StopSignal()
 listener.alone = {alone}
-with listener.held() if {held} else contextlib.nullcontext():
+held = listener.held() if {held} else contextlib.nullcontext()
+with held, contextlib.redirect_stdout(io.StringIO()):  # as some libraries' output is kept away
     os.kill(os.getpid(), signal.SIGTERM)
 print("requested", listener.requested)
 """

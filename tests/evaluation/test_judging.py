@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from contextloc_jax.core.protocols import PROTOCOLS
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.average_precision import evaluate, summarize
 from contextloc_jax.evaluation.judging import BACKGROUND, VERDICTS, explanations, judge
@@ -147,11 +146,3 @@ def test_explanations_name_the_thresholds():
     assert set(explanations(0.75)) == set(VERDICTS)
     assert "below 0.75 (and 0.1 or more)" in explanations(0.75)["localization"]
     assert not any("{" in text for text in explanations(0.5).values())
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
-def test_the_special_thresholds_of_a_protocol_are_among_its_thresholds(protocol):
-    assert list(protocol.thresholds) == sorted(set(protocol.thresholds))
-    for some in (protocol.averaged, protocol.quoted, protocol.diagnosed):
-        assert some and set(some) <= set(protocol.thresholds)
-    assert protocol.diagnosed[0] == 0.5  # the report's verdicts

@@ -1,4 +1,4 @@
-"""Folders of a user's own data: the tiny videos of tiny_runs.py in the documented formats."""
+"""Folders of a user's own data: the tiny videos of tiny_runs.py in the documented formats, and datasets of them."""
 
 from pathlib import Path
 
@@ -7,13 +7,16 @@ import numpy as np
 from configs import custom
 from contextloc_jax.commands.settings import Settings, read_settings
 from contextloc_jax.workdir.config_file import flatten
+from input_pipeline.datasets import prepare
 from input_pipeline.formats.annotations import VideoAnnotation, write_annotations
 from input_pipeline.formats.proposal_list import write_proposal_list
 from input_pipeline.formats.proposal_tables import VideoProposals, write_proposal_csv, write_proposal_json
 from input_pipeline.inputs import Inputs
+from tests.helpers.published import data_settings
 from tests.helpers.tiny_runs import CLASSES, tiny_video
 
 SPLITS = {"train": 4, "test": 2}
+TIMES = {"fps": 25.0}  # of the tiny videos
 SMALL = {
     "batch_size": 4, "num_epochs": 1, "visits_per_epoch": 2, "evaluate_every": 1, "data.fps": 25.0,
     "model.context_width": 4, "model.graph_width": 4, "optimizer.decay_epochs": (),
@@ -73,3 +76,14 @@ def annotation(record, subset: str) -> VideoAnnotation:
 def in_seconds(record) -> VideoProposals:
     """A record's proposals, each with a score that falls with its place."""
     return VideoProposals(record.video_id, record.proposals / record.fps, 1 / (1 + np.arange(len(record.proposals))))
+
+
+def built_dataset(folder: Path, keys: dict, need_ground_truth=True, **settings):
+    """The builder of `custom`, prepared below folder/tfds from these keys of config.data."""
+    data = data_settings(**TIMES | keys | settings)
+    return prepare("custom", folder / "tfds", data, need_ground_truth=need_ground_truth)
+
+
+def split_report(builder, split="test") -> dict:
+    """What data_report.json says of a split."""
+    return builder.report()["splits"][split]

@@ -1,4 +1,4 @@
-"""A tiny run (tests/tiny_runs.py) as one of several processes, in which things go wrong when told to.
+"""A tiny run (tiny_runs.py) as one of several processes, in which things go wrong when told to.
 
 MEETING=HOST:PORT,N,I [EVENT=NAME,PROCESS,STEP] python -m tests.helpers.tiny_processes WORKDIR
 EVENT before that step's batch:

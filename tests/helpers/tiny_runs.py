@@ -3,6 +3,9 @@
 `TinyInputs` stands in for input_pipeline.inputs.Inputs: its real batches, with arrays instead of a TFDS dataset.
 """
 
+import functools
+from pathlib import Path
+
 import numpy as np
 
 from configs import default
@@ -11,11 +14,7 @@ from contextloc_jax.commands.settings import Settings, read_settings
 from contextloc_jax.commands.train import train as train_command
 from contextloc_jax.workdir.config_file import flatten
 from input_pipeline.batches.targets import regression_stats
-from input_pipeline.datasets.video_source import (
-    VideoSource,
-    source_from_arrays,
-    split_validation,
-)
+from input_pipeline.datasets.video_source import VideoSource, source_from_arrays, split_validation
 from input_pipeline.inputs import Inputs, TrainingData
 from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
@@ -127,3 +126,12 @@ def evaluate(workdir, checkpoint="best", **changes):
     """The evaluate command on a tiny run."""
     settings = tiny_settings(**changes)
     evaluate_command(settings, str(workdir), TinyInputs(settings), checkpoint)
+
+
+@functools.cache
+def finished_run(kept: Path) -> tuple[Path, list[SilentWriter]]:
+    """(workdir, TensorBoard writers) of a run from start to end.
+
+    kept: the fixture `kept_runs`. A process trains once, whichever test asks first.
+    """
+    return kept / "finished", train(kept / "finished")[1]

@@ -11,9 +11,7 @@ from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import Detections
 from contextloc_jax.evaluation.average_precision import evaluate
 from contextloc_jax.interchange.detection_files import read_detections, write_activitynet, write_csv
-from contextloc_jax.interchange.score_files import load_ground_truth, load_scores, save_scores
-from tests.helpers.random_detections import detections_of, found, ground_truth_of, repeatable, truths
-from tests.localization.test_detections import video
+from tests.helpers.random_detections import detections_of, found, repeatable, truths
 
 WRITERS = {"json": write_activitynet, "csv": write_csv}
 within_folder = settings(repeatable, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -157,56 +155,8 @@ def test_other_suffixes(tmp_path):
 
 @within_folder
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(tmp_path, content):
-    for name in ("x.json", "x.csv", "x.npz"):
+def test_any_bytes_are_refused(tmp_path, content):
+    for name in ("x.json", "x.csv"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError):
-            (load_scores if name == "x.npz" else read_detections)(tmp_path / name)
-
-
-def test_scores_survive_with_their_precision(tmp_path):
-    scores = [video("a", seed=1), video("b", proposals=[]), video("c", seed=2, duration=1 / 3)]
-    truth = ground_truth_of([(0, 0, (0, 10)), (1, 1, (2, 3))])
-    save_scores(tmp_path / "scores.npz", scores, truth)
-    for before, after in zip(scores, load_scores(tmp_path / "scores.npz"), strict=True):
-        assert (before.video_id, before.duration_seconds) == (after.video_id, after.duration_seconds)
-        for one, other in zip(before[2:], after[2:], strict=True):
-            np.testing.assert_array_equal(one, other)
-            assert one.dtype == other.dtype
-    back = load_ground_truth(tmp_path / "scores.npz")
-    assert (back.video_ids, back.labels) == (truth.video_ids, truth.labels)
-    for field in ("duration_seconds", "video", "label", "segments"):
-        np.testing.assert_array_equal(getattr(back, field), getattr(truth, field))
-
-
-def test_scores_without_ground_truth(tmp_path):
-    save_scores(tmp_path / "scores.npz", [video()])
-    assert load_ground_truth(tmp_path / "scores.npz") is None
-
-
-def test_the_same_scores_give_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        save_scores(tmp_path / f"{name}.npz", [video("a"), video("b")])
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
-def test_damaged_scores_are_named(tmp_path):
-    path = tmp_path / "scores.npz"
-    save_scores(path, [video()])
-    whole = path.read_bytes()
-    for keep in (0, 10, len(whole) // 2, len(whole) - 30):
-        path.write_bytes(whole[:keep])
-        with pytest.raises(InputError, match=r"scores\.npz"):
-            load_scores(path)
-    np.savez(path, other=np.zeros(3))
-    with pytest.raises(InputError, match="holds no scores"):
-        load_scores(path)
-    with pytest.raises(InputError, match="no such file"):
-        load_scores(tmp_path / "none.npz")
-
-
-def test_objects_in_scores_are_never_unpickled(tmp_path):
-    names = ("video_ids", "duration_seconds", "num_proposals", "proposals", "activity", "completeness", "regression")
-    np.savez(tmp_path / "scores.npz", **{name: np.array([{}], object) for name in names})
-    with pytest.raises(InputError, match="cannot be read as scores"):
-        load_scores(tmp_path / "scores.npz")
+            read_detections(tmp_path / name)

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.segments import pairwise, tiou_of
-from contextloc_jax.localization import tree as tree_places
 from contextloc_jax.localization.neighbors import distance_of, draw_neighbors, draw_tree, neighbor_candidates, tree_hops
 
 FUZZ = settings(derandomize=True, deadline=None)
@@ -47,15 +46,6 @@ class Reversing:
 
     def shuffle(self, array):
         array[:] = array[::-1].copy()
-
-
-@FUZZ
-@given(segments=segments_up_to(200, 12))
-def test_tiou_is_symmetric_bounded_and_one_for_itself(segments):
-    tiou = all_tiou(segments)
-    assert (tiou == tiou.T).all()
-    assert ((tiou >= 0) & (tiou <= 1)).all()
-    assert (np.diag(tiou) == 1).all()
 
 
 @FUZZ
@@ -149,9 +139,3 @@ def test_hops_lead_from_a_center_to_its_tree():
     for tree, rows in zip(trees, second_hop, strict=True):
         assert first_hop[rows, 0].tolist() == tree[:5].tolist()
         assert first_hop[rows, 1:].ravel().tolist() == tree[1:].tolist()
-
-
-def test_a_tree_has_its_center_4_children_and_16_grandchildren():
-    assert (tree_places.TREE_NODES, tree_places.INNER_NODES) == (21, 5)
-    assert tree_places.FAMILIES == ((0, 1, 2, 3, 4), (1, 5, 6, 7, 8), (2, 9, 10, 11, 12), (3, 13, 14, 15, 16),
-                                    (4, 17, 18, 19, 20))  # fmt: skip

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contextloc_jax.localization.layers import cosine, dropout
 from contextloc_jax.localization.neighbors import tree_hops
 from contextloc_jax.localization.proposal_nets import PGCN, NonLocal, edge_weights, no_relations
 from tests.helpers.compiling import quickly_compiled
@@ -165,7 +164,6 @@ def test_a_zero_node_has_no_edge_and_a_finite_gradient():
     neighbors[1:, 0] = 1
     assert not np.any(edge_weights(neighbors))
     assert np.all(np.isfinite(jax.grad(lambda n: jnp.sum(edge_weights(n)))(neighbors)))
-    assert cosine(np.zeros(1), np.zeros(1)) == 0
 
 
 def test_parameters_and_their_initial_values():
@@ -201,36 +199,6 @@ def test_nonlocal_attention_follows_the_affinity():
     params["query"]["bias"] = zero
     found = net({"params": params | {"output": linear}}, *graph, None)
     assert np.allclose(found[0, 0], [4 + (2 + 4) / 2, 5 + (3 + 5) / 2, 4, 5])
-
-
-# Dropout
-
-
-drop = quickly_compiled(dropout, static_argnums=1)
-
-
-def test_dropout_keeps_its_share_and_scales_what_it_keeps():
-    x = np.ones((4, 100, 250), np.float32)
-    for rate in (0.3, 0.8):
-        found = np.asarray(drop(x, rate, jax.random.split(jax.random.key(0), 4)))
-        assert set(np.unique(found)) == {np.float32(0), np.float32(1) / np.float32(1 - rate)}
-        assert np.mean(found == 0) == pytest.approx(rate, abs=5 * (0.25 / found.size) ** 0.5)
-        assert np.mean(found) == pytest.approx(1, abs=0.03)
-
-
-@pytest.mark.parametrize("rate, keys", [(0.5, None), (0.0, jax.random.split(jax.random.key(0), 2))])
-def test_no_dropout_without_keys_or_rate(rate, keys):
-    x = np.ones((2, 3, 4), np.float32)
-    assert np.array_equal(dropout(x, rate, keys), x)
-
-
-def test_a_video_drops_by_its_own_key_wherever_it_stands():
-    x = np.random.default_rng(0).standard_normal((3, 4, 50)).astype(np.float32)
-    keys, elsewhere = jax.random.split(jax.random.key(7), 3), np.array([2, 0])
-    together = np.asarray(drop(x, 0.5, keys))
-    assert np.array_equal(drop(x[elsewhere], 0.5, keys[elsewhere]), together[elsewhere])
-    masks = together == 0
-    assert not np.array_equal(masks[0], masks[1]) and not np.array_equal(masks[0][0], masks[0][1])
 
 
 def test_pgcn_drops_hidden_units_between_its_layers():

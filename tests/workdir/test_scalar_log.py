@@ -1,3 +1,5 @@
+"""The log of scalars: read back as written, and cut where a run resumes."""
+
 import pytest
 
 from contextloc_jax.workdir.scalar_log import FILE_NAME, ScalarLog, read_curves
