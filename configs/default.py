@@ -11,7 +11,7 @@ def get_config() -> ml_collections.ConfigDict:
     """The default configuration."""
     config = ml_collections.ConfigDict()
     config.seed = 0  # all random draws come from it
-    config.batch_size = 32  # videos a step, over all devices
+    config.batch_size = 32  # videos per step, over all devices
     config.gradient_accumulation = 1  # parts into which a device splits its videos of a step, to save memory
     config.num_epochs = 45
     config.visits_per_epoch = 20  # how often every video is visited in an epoch
@@ -78,7 +78,7 @@ def get_config() -> ml_collections.ConfigDict:
     data.num_classes = 20
     data.train_proposals = config_dict.placeholder(str)  # files of any documented form; unused where data is built in
     data.test_proposals = config_dict.placeholder(str)
-    data.train_features = config_dict.placeholder(str)  # a folder with a file a video, or one file for all
+    data.train_features = config_dict.placeholder(str)  # a folder with one file per video, or one file for all
     data.test_features = config_dict.placeholder(str)
     data.annotations = config_dict.placeholder(str)  # JSON: durations, class names, ground truth of CSV and JSON
     data.fps = 30.0  # frames per second, if the files do not give it

@@ -172,7 +172,7 @@ def make_configs_importable(folder: Path) -> None:
     sys.modules["configs"] = package
 
 
-# From the flags to the mode. Slow imports stand where a mode needs them.
+# From the flags to the mode. Slow imports are made only where a mode needs them.
 
 
 def run(mode: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run asks of its data, from files to batches: the side of this package that commands/inputs.py describes."""
+"""The data of a run, from files to batches: the implementation of the interface in commands/inputs.py."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from input_pipeline.datasets.video_source import VideoSource
 
 
 class TrainingData(NamedTuple):
-    """train, validation (None where no fraction is held out) and the train set's regression statistics [2, 2]."""
+    """train, validation (None if no fraction is held out) and the regression statistics [2, 2] of train."""
 
     train: VideoSource
     validation: VideoSource | None
@@ -27,9 +27,9 @@ class TrainingData(NamedTuple):
 
 
 class Inputs:
-    """The data of one configuration; the arguments are the fields of commands.inputs.InputValues.
+    """The data of one configuration. The arguments are the fields of commands.inputs.InputValues.
 
-    Making it reads no file. InputError: a value that cannot be.
+    Making the object reads no file. InputError: a value is out of range.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Inputs:
         self._batch_size, self._visits_per_epoch, self._seed = batch_size, visits_per_epoch, seed
 
     def prepare(self, workdir: str):
-        """Builds the dataset where it is absent, leaves data_report.json in workdir; returns the builder."""
+        """Builds the dataset if it does not exist, writes data_report.json to workdir, and returns the builder."""
         return self._prepare(workdir, need_ground_truth=True)
 
     def prepare_prediction(self, workdir: str):
-        """As `prepare`, of data.test_proposals and data.test_features alone, with or without ground truth.
+        """The same as `prepare`, but only for data.test_proposals and data.test_features, with or without ground truth.
 
-        InputError: a dataset that is not made of files.
+        InputError: the dataset is not made from files.
         """
         return self._prepare(workdir, need_ground_truth=False)
 
@@ -84,7 +84,7 @@ class Inputs:
         return builder
 
     def training_data(self, builder, hold_out: bool = True) -> TrainingData:
-        """The train split of a prepared dataset; part of it is held out where the values and `hold_out` say so."""
+        """The train split of a prepared dataset. If validation_fraction > 0 and `hold_out`, part of it is held out."""
         source = video_source.open_split(builder, "train", cache_bytes=self._cache_bytes)
         fraction = self._validation_fraction if hold_out else 0
         train, validation = video_source.split_validation(source, fraction)
@@ -95,7 +95,7 @@ class Inputs:
         return video_source.open_split(builder, "test", cache_bytes=self._cache_bytes)
 
     def steps_per_epoch(self, source: VideoSource) -> int:
-        """Steps of an epoch. InputError: the videos do not fill one batch."""
+        """Training steps in one epoch. InputError: the videos do not fill one batch."""
         steps = steps_per_epoch(source, self._batch_size, self._visits_per_epoch)
         if not steps:
             raise InputError(
@@ -107,7 +107,7 @@ class Inputs:
     def train_batches(
         self, data: TrainingData, start_step: int, num_steps: int, process_index: int = 0, process_count: int = 1
     ) -> BatchStream:
-        """This process's rows of the batches start_step .. num_steps - 1."""
+        """The rows of this process in the batches start_step .. num_steps - 1, with the indices of their videos."""
         batches = TrainingBatches(
             data.train,
             rules=self._rules,
@@ -138,7 +138,7 @@ class Inputs:
 
     @property
     def alignment(self) -> Align:
-        """Which snippets a proposal covers: by stride, or by bins where the features are rescaled."""
+        """The rule for the snippets of a proposal: by stride, or by bins if the features are rescaled."""
         data = self._data
         return alignment_rule(data["num_bins"], data["snippet_stride"], data["snippet_length"])
 

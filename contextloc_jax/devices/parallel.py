@@ -83,9 +83,9 @@ def local_rows(sharded: Tree) -> Tree:
 def in_pieces(arrays: list[np.ndarray], devices: list[jax.Device]) -> list[jax.Array]:
     """Sends every array [n, ...] to its device, in pieces that are joined there.
 
-    A GPU reads only pinned memory, so the host first copies each array there, in one thread. With pieces, several
-    threads copy, and the first pieces are sent while others are copied. The join is queued only after all pieces have
-    arrived: a GPU works in the order of its queue, so a waiting join would hold up the work behind it.
+    A GPU reads only pinned memory, so the host first copies each array there, in one thread. With pieces, several are
+    copied while others are sent. The join is queued only after all pieces have arrived: a GPU works in the order of its
+    queue, so a waiting join would hold up the work behind it.
     """
     pairs = zip(arrays, devices, strict=True)
     sent = [jax.device_put(np.array_split(rows, min(PIECES, len(rows))), device) for rows, device in pairs]

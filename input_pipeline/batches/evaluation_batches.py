@@ -1,7 +1,7 @@
 """Batches for scoring: every video once, with all its proposals, in padded NumPy arrays. stream.py makes them ahead.
 
-Neighbors are drawn once for every proposal, from (seed, video id) alone. The graph of a video is kept, so that a later
-pass over the same videos (another evaluation during training) only copies it.
+Neighbors are drawn once for every proposal. The draw depends only on (seed, video id). The graph of a video is kept, so
+a later pass over the same videos (another evaluation during training) only copies it.
 """
 
 import numpy as np
@@ -18,9 +18,9 @@ from input_pipeline.datasets.video_source import VideoSource
 class EvaluationBatches:
     """`batch(i)`, i < len(self) -> (video indices [v] int32, Batch): every video once, all its proposals as centers.
 
-    A batch holds videos of one bucket: T and N are padded to powers of two, at least 64. Process p has its rows of
-    every global batch. Rows without a video (index -1, no center) fill the last batch of a bucket, so that all
-    processes have equally many batches of equal shapes.
+    A batch holds videos of one bucket: T and N are padded to powers of two, at least 64. Every process has its own rows
+    of every global batch. Rows without a video (index -1, no center) fill the last batch of a bucket. So all processes
+    have the same number of batches, with the same shapes.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class EvaluationBatches:
         return len(self._plan)
 
     def batch(self, number: int) -> tuple[np.ndarray, Batch]:
-        """This process's rows of global batch `number`."""
+        """The rows of global batch `number` that belong to this process."""
         (num_snippets, num_nodes), videos = self._plan[number]
         videos = videos[self._rows]
         batch = empty_batch(
@@ -67,7 +67,7 @@ class EvaluationBatches:
         batch.example_key[row] = keyed_uint32(self._seed, video_key(self._source.records[video].video_id))
 
     def _graph(self, video: int) -> tuple[np.ndarray, np.ndarray]:
-        """(snippets [N, 3, 2], hops [N, 5]: every proposal, then its 4 neighbors), made at the first pass."""
+        """(snippets [N, 3, 2], hops [N, 5]: a proposal, then its 4 neighbors). It is made at the first pass."""
         if video not in self._graphs:
             record = self._source.records[video]
             ticks = test_ticks(record.proposals, record.num_frames)

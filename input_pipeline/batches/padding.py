@@ -1,4 +1,4 @@
-"""Padded batches: made all of padding, then filled row by row."""
+"""Padded batches: an empty batch is all padding; then its rows are filled."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from input_pipeline.datasets.video_source import VideoSource
 def empty_batch(
     source: VideoSource, videos: int, num_snippets: int, num_nodes: int, num_rows: int, num_centers: int
 ) -> Batch:
-    """A Batch [V = videos, T = num_snippets, M = num_nodes, R = num_rows, C = num_centers] of padding alone.
+    """A Batch [V = videos, T = num_snippets, M = num_nodes, R = num_rows, C = num_centers] that is all padding.
 
-    What nobody fills stays marked as padding: num_snippets 1, node_count 0 and center_mask False.
+    The parts that are not filled later stay marked as padding: num_snippets 1, node_count 0 and center_mask False.
     """
     return Batch(
         features=np.zeros((videos, num_snippets, source.feature_width), source.feature_dtype),

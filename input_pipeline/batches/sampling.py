@@ -1,8 +1,8 @@
-"""What one visit of a training video looks at: its centers with their trees and targets, from keyed draws.
+"""What one visit of a training video contains: centers with their trees and targets, from keyed draws.
 
 A center is a proposal (or an instance) that the losses judge. Each comes with a tree of related proposals (tree.py).
-`draws` is anything with `choice(n) -> int` in 0..n-1 and `shuffle(array) -> None` (in place): `KeyedDraws` in
-training, a NumPy RandomState where tests replay the authors' draws.
+`draws` is an object with `choice(n) -> int` in 0..n-1 and `shuffle(array) -> None` (in place): `KeyedDraws` in
+training, a NumPy RandomState in tests that repeat the authors' draws.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from input_pipeline.videos.records import VideoRecord
 
 @dataclass(frozen=True)
 class TrainingPool:
-    """Everything of a training video that does not depend on a draw; M = F + I + B nodes in the order of the types.
+    """All parts of a training video that do not depend on a draw. M = F + I + B nodes, in the order of the types.
 
     segments    [M, 2]  int64    start_frame, end_frame
     ticks       [M, 4]  int64    frames, `training_ticks`

@@ -1,4 +1,4 @@
-"""How large padded batches are: powers of two and few sizes, because every new shape compiles a new program."""
+"""The sizes of padded batches: powers of two, and few of them, because every new shape compiles a new program."""
 
 import math
 
@@ -20,7 +20,7 @@ def usual_length(num_snippets: np.ndarray, batch_size: int) -> int:
 
 
 def usual_nodes(sampled: np.ndarray, most: int) -> int:
-    """Room M for distinct nodes, by how many some draws had: a multiple of 32, or `most` if that saves too little."""
+    """Room M for distinct nodes: a multiple of 32; `most` if that saves too little. sampled: counts in some draws."""
     room = 32 * math.ceil(1.15 * sampled.max() / 32)
     return room if room <= 0.8 * most else most
 

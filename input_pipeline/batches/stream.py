@@ -1,6 +1,6 @@
-"""Batches in parallel and ahead of time with tf.data: a range of numbers, each made into its batch, prefetched.
+"""Batches in parallel and ahead of time with tf.data: from each number of a range, its batch is made and prefetched.
 
-There is no shuffle buffer and no iterator state to save: a run that resumes starts at another number.
+There is no shuffle buffer and no iterator state to save. A resumed run starts at another number.
 """
 
 import os
@@ -17,8 +17,8 @@ PREFETCHED_BATCHES = 2
 class BatchStream:
     """make_batch(number) for every number, in order, computed ahead in `workers` threads (default: cores, at most 4).
 
-    make_batch: number -> (video indices [v] int32, Batch), such as TrainingBatches.batch. May be iterated many times.
-    Arrays are read-only. An exception of make_batch reaches the iterating side as it is.
+    make_batch: number -> (video indices [v] int32, Batch), such as TrainingBatches.batch. The stream can be iterated
+    many times. Arrays are read-only. An exception in make_batch is raised unchanged where the stream is iterated.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class BatchStream:
         return len(self._numbers)
 
     def __iter__(self) -> Iterator[IndexedBatch]:
-        import tensorflow as tf  # here, so that importing this module needs none
+        import tensorflow as tf  # here, so that importing this module does not import TensorFlow
 
         failures: dict[int, Exception] = {}
 
@@ -45,7 +45,7 @@ class BatchStream:
                 indices, batch = self._make_batch(int(number))
                 return [indices, *batch[:-1], *(batch.targets or ())]
             except Exception as error:
-                failures[int(number)] = error  # tensorflow would raise one of its own types instead
+                failures[int(number)] = error  # TensorFlow would raise an exception of its own type
                 raise
 
         def mapped(number):
@@ -64,7 +64,7 @@ class BatchStream:
             raise
 
     def _dtypes(self, tf) -> list:
-        """Of the video indices, Batch's arrays and Targets' arrays, in this order."""
+        """The dtypes of the video indices, the arrays of Batch and those of Targets, in this order."""
         batch = [self._feature_dtype, tf.int32, tf.int32, tf.float32, tf.int32, tf.int32, tf.bool, tf.uint32]
         targets = [tf.int32, tf.int32, tf.float32, tf.int32]
         return [tf.int32, *map(tf.as_dtype, batch), *(targets if self._has_targets else [])]

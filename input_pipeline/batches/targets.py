@@ -1,4 +1,4 @@
-"""What training asks of a proposal: its type (foreground, incomplete, background) and where its instance lies.
+"""What training needs to know about a proposal: its type (foreground, incomplete, background) and its instance.
 
 The nodes of a training video are its P proposals in file order, then its G instances: index P + j is instance j.
 """
@@ -17,12 +17,12 @@ from input_pipeline.videos.records import VideoRecord
 
 @dataclass(frozen=True)
 class LabelRules:
-    """Which proposals are of which type: thresholds, fractions in [0, 1], none of them included.
+    """The thresholds between the types of proposals: fractions in [0, 1]; "above" and "below" exclude equal values.
 
-    Foreground: tIoU above `foreground_tiou`. Incomplete: tIoU below `incomplete_tiou` and more than
-    `incomplete_overlap_self` of the proposal inside its instance. Background: otherwise, tIoU below
-    `background_tiou` and more than `background_coverage` of the video spanned. The fields are keys of config.sampling.
-    InputError: a value outside its range, or thresholds that contradict each other.
+    Foreground: tIoU above `foreground_tiou`. Incomplete: tIoU below `incomplete_tiou`, and a share of the proposal
+    above `incomplete_overlap_self` lies inside its instance. Background: not incomplete, tIoU below `background_tiou`,
+    and the proposal covers a share of the video above `background_coverage`. The fields are keys of config.sampling.
+    InputError: a value is outside its range, or thresholds contradict each other.
     """
 
     foreground_tiou: float
@@ -47,7 +47,7 @@ class LabelRules:
 
 
 class Pools(NamedTuple):
-    """Indices [F], [I], [B] int64 of a video's nodes by type; all instances are foreground, after the proposals."""
+    """Indices [F], [I], [B] int64 of the nodes of a video, by type. All instances are foreground, after proposals."""
 
     foreground: np.ndarray
     incomplete: np.ndarray
@@ -87,8 +87,8 @@ def regression_targets(record: VideoRecord, foreground: np.ndarray) -> np.ndarra
 def regression_stats(records: Iterable[VideoRecord], rules: LabelRules) -> np.ndarray:
     """[[mean shift, mean log ratio], [their population std]] float64 over all foreground proposals (golden "sampling").
 
-    The instances themselves are left out, because their targets are 0. Without any foreground proposal the mean is 0.
-    1 replaces a std of 0, so that standardizing stays defined.
+    The instances themselves are left out, because their targets are 0. If there is no foreground proposal, the mean is
+    0. A std of 0 is replaced by 1, so that targets can be divided by it.
     """
     targets = [np.zeros((0, 2))]
     for record in records:
@@ -102,5 +102,5 @@ def regression_stats(records: Iterable[VideoRecord], rules: LabelRules) -> np.nd
 
 
 def node_segments(record: VideoRecord) -> np.ndarray:
-    """[P + G, 2] frames: the proposals, then the instances, which the indices of `Pools` point into."""
+    """[P + G, 2] frames: the proposals, then the instances. The indices of `Pools` point into these rows."""
     return np.concatenate([record.proposals.reshape(-1, 2), record.gt_segments.reshape(-1, 2)])

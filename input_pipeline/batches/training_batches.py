@@ -1,7 +1,7 @@
-"""Batches to train on, in padded NumPy arrays: what batch number `step` holds is a pure function of `step`.
+"""Batches for training, in padded NumPy arrays. The content of batch number `step` is a pure function of `step`.
 
-So a run can start at any step, and any number of processes and workers sees the same batches: nothing here has a
-position, and every random draw is keyed by (seed, epoch, visit, video id). stream.py makes them ahead and in parallel.
+So a run can start at any step, and any number of processes and workers get the same batches: there is no position to
+keep, and every random draw is keyed by (seed, epoch, visit, video id). stream.py makes them ahead and in parallel.
 """
 
 import threading
@@ -24,31 +24,31 @@ _SAMPLED_DRAWS = 256
 
 
 def trainable_videos(source: VideoSource) -> np.ndarray:
-    """Indices of the videos with ground truth; the others cannot be trained on (the authors' `exclude_empty`)."""
+    """Indices of the videos with ground truth. Training cannot use the others (the authors' `exclude_empty`)."""
     return np.array([i for i, record in enumerate(source.records) if len(record.gt_labels)], np.int64)
 
 
 def steps_per_epoch(source: VideoSource, batch_size: int, visits_per_epoch: int) -> int:
-    """Batches of an epoch: every video with ground truth `visits_per_epoch` times, a last partial batch dropped."""
+    """Batches of an epoch: every video with ground truth `visits_per_epoch` times, without a last partial batch."""
     return len(trainable_videos(source)) * visits_per_epoch // batch_size
 
 
 class TrainingBatches:
-    """`batch(step)` -> (video indices [v] int32, Batch of v videos): process p's rows of global batch `step`.
+    """`batch(step)` -> (video indices [v] int32, Batch of v videos): the rows of one process in global batch `step`.
 
     An epoch is a permutation, keyed by (seed, epoch), of every (video with ground truth, visit). Its last partial batch
     is dropped. `centers` are the numbers of foreground, incomplete and background centers of a video; C is their sum.
 
-    Every new shape compiles a new program, so nearly all batches have one shape. Which ones do not is the same for
-    every process and every start:
+    Every new shape compiles a new program, so nearly all batches have one shape. The exceptions are the same for every
+    process and every first step:
 
-    T is the least power of two that holds the longest video of the global batch, but at least the length that
-    suffices for half of all batches (`usual_length`). One long video makes no other batch longer.
-    M is 21 C, the most nodes that C trees have. But trees share many nodes. Where a sample of draws shows that a fifth
-    of the room would stay empty, M is smaller from the first step to the last (`usual_nodes`), and 21 C in the rare
-    batch that needs more. Several processes would not agree on that, so they always have 21 C.
+    T is the least power of two that holds the longest video of the global batch, but at least the length that is
+    enough for half of all batches (`usual_length`). One long video makes only its own batch longer.
+    M is 21 C, the most nodes that C trees can have. But trees share many nodes. If a sample of draws shows that a fifth
+    of the room would stay empty, M is smaller in all steps (`usual_nodes`), and 21 C only in the rare batch that needs
+    more. Several processes would not agree on such a batch, so with them M is always 21 C.
 
-    InputError: batch_size is no multiple of the processes, or more than an epoch.
+    InputError: batch_size is not a multiple of the number of processes, or it is more than an epoch.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TrainingBatches:
         self._nodes = usual_nodes(self._sampled_nodes(), most_nodes) if process_count == 1 else most_nodes
 
     def batch(self, step: int) -> tuple[np.ndarray, Batch]:
-        """This process's rows of global batch `step`."""
+        """The rows of global batch `step` that belong to this process."""
         epoch, position = divmod(step, self.steps_per_epoch)
         order = self._epoch_order(epoch)[position * self._batch_size :][: self._batch_size]
         visits, places = np.divmod(order, len(self._videos))
@@ -125,7 +125,7 @@ class TrainingBatches:
         return key, draw_sample(self._pool(video)[0], KeyedDraws(*key), self._centers)
 
     def _sampled_nodes(self) -> np.ndarray:
-        """Distinct nodes of some visits of the first epoch, of all videos or of evenly chosen ones."""
+        """Numbers of distinct nodes in some visits of the first epoch: of all videos, or of evenly chosen ones."""
         count = len(self._videos)
         numbers = np.linspace(0, max(count, _SAMPLED_DRAWS) - 1, _SAMPLED_DRAWS, dtype=np.int64)
         visits, places = np.divmod(numbers[numbers < count * self._visits], count)
@@ -133,14 +133,14 @@ class TrainingBatches:
         return np.array([len(np.unique(sample.trees)) for sample in samples])
 
     def _types(self, video: int) -> np.ndarray:
-        """The types that `draw_sample` will give to the slots of a video, also of a video of another process."""
+        """The types that `draw_sample` will give to the slots of a video, which may belong to another process."""
         if video not in self._center_types:
             sizes = [len(pool) for pool in pools(self._source.records[video], self._rules)]
             self._center_types[video] = center_types(sizes, self._centers)
         return self._center_types[video]
 
     def _pool(self, video: int) -> tuple[TrainingPool, np.ndarray]:
-        """Everything of the video that does not depend on the draw, made at its first visit."""
+        """The parts of the video that do not depend on the draw. They are made at its first visit."""
         if video not in self._pools:
             record = self._source.records[video]
             pool = training_pool(record, self._rules, self._stats)
@@ -151,7 +151,7 @@ class TrainingBatches:
     def _epoch_order(self, epoch: int) -> np.ndarray:
         with self._lock:
             if epoch not in self._orders:
-                while len(self._orders) > 2:  # workers may stand on both sides of an epoch's end
+                while len(self._orders) > 2:  # at the end of an epoch, workers need two of them
                     self._orders.pop(min(self._orders))
                 self._orders[epoch] = keyed_permutation(len(self._videos) * self._visits, self._seed, epoch)
             return self._orders[epoch]

@@ -1,5 +1,7 @@
-"""`activitynet13`: ActivityNet v1.3, 10,024 training and 4,926 validation videos of 200 classes, from files that the
-user brings. Features are rescaled to 100 bins a video (config.data.num_bins)."""
+"""`activitynet13`: ActivityNet v1.3, 10,024 training and 4,926 validation videos of 200 classes, from the user's files.
+
+Features are rescaled to 100 bins per video (config.data.num_bins).
+"""
 
 from input_pipeline.datasets.from_files import FILE_SETTINGS, Files, ProposalVideos, open_builder
 
@@ -21,5 +23,5 @@ class Activitynet13(ProposalVideos):
 
 
 def make_builder(data_dir: str, **settings) -> Activitynet13:
-    """The builder of these files (`Files`). InputError: paths and lists that cannot be used."""
+    """The builder of these files (`Files`). InputError: a path or a list cannot be used."""
     return open_builder(Activitynet13, data_dir, Files(**settings))

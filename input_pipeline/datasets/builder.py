@@ -86,16 +86,16 @@ def from_example(example: dict) -> tuple[VideoRecord, np.ndarray]:
 
 
 def inputs_key(inputs: dict) -> str:
-    """A short digest of everything that determines a dataset: JSON-able settings and digests of the files read."""
+    """A short digest of all that determines a dataset: settings (as JSON values) and digests of the files it reads."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass
 class Contents:
-    """What a build writes: lazily made videos of every split.
+    """What a build writes: the videos of every split, each made only when it is written.
 
-    splits: {split: (number of videos, function that iterates over (VideoRecord, features [T, D]))}. The features of a
-    video that cannot be used are None.
+    splits: {split: (number of videos, function that iterates over (VideoRecord, features [T, D]))}. If the features of
+    a video cannot be used, they are None.
     """
 
     splits: dict[str, tuple[int, Callable[[], Iterable[tuple[VideoRecord, np.ndarray | None]]]]]
@@ -103,9 +103,10 @@ class Contents:
 
 @dataclass(kw_only=True)
 class VideoDatasetConfig(tfds.core.BuilderConfig):
-    """What the builder and `video_source` ask for: columns and stored dtype of the features, names of the classes.
+    """What the builder and `video_source` need: width and stored dtype of the features, names of the classes.
 
-    name: `inputs_key` of all inputs, so that a changed input is another folder and an unchanged one is found finished.
+    name: `inputs_key` of all inputs. So a changed input gives another folder, and with unchanged inputs the finished
+    dataset is found.
     """
 
     feature_width: int
@@ -116,9 +117,9 @@ class VideoDatasetConfig(tfds.core.BuilderConfig):
 class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Base of the project's builders; its `builder_config` is a VideoDatasetConfig.
 
-    A subclass states `dataset_description` and `make_contents`, and where there is anything to say of a split beside
-    what was written, `findings` and `notes`. TFDS writes into a folder `incomplete.*` and renames it at the end, so a
-    killed build never looks finished.
+    A subclass has `dataset_description` and `make_contents`. If there is more to report about a split than what was
+    written, it also has `findings` and `notes`. TFDS writes into a folder `incomplete.*` and renames it at the end, so
+    a killed build never looks finished.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -136,7 +137,7 @@ class VideoDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=Tru
         return Findings()
 
     def report(self) -> dict:
-        """The data report of the finished dataset (data_report.py), made once and kept beside it."""
+        """The data report of the finished dataset (data_report.py), which is made once and kept in its folder."""
         path = Path(self.data_dir) / data_report.FILE_NAME
         if not path.exists():
             names = self.builder_config.class_names

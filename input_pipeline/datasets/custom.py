@@ -1,4 +1,4 @@
-"""`custom`: your own features, proposals and annotations; docs/custom_dataset.md is the tutorial."""
+"""`custom`: your own features, proposals and annotations; docs/own_data.md is the tutorial."""
 
 from input_pipeline.datasets.from_files import FILE_SETTINGS, Files, ProposalVideos, open_builder
 
@@ -12,5 +12,5 @@ class Custom(ProposalVideos):
 
 
 def make_builder(data_dir: str, **settings) -> Custom:
-    """The builder of these files (`Files`). InputError: paths and lists that cannot be used."""
+    """The builder of these files (`Files`). InputError: a path or a list cannot be used."""
     return open_builder(Custom, data_dir, Files(**settings))

@@ -1,8 +1,8 @@
 """data_report.json and its printed summary: what a dataset holds, what was left out of it, and why.
 
 Per split: `videos` listed and `kept`; the ids of videos `left_out` by a preset, with `missing_features`,
-`missing_proposals`, `no_ground_truth`, `length_mismatch`, `non_finite` features, and `duplicates`; proposals a video;
-AR@50/100/200; instances a class. The report is made from the finished dataset and from what was known before.
+`missing_proposals`, `no_ground_truth`, `length_mismatch`, `non_finite` features, and `duplicates`; proposals per video;
+AR@50/100/200; instances per class. The report is made from the finished dataset and from what its files said.
 """
 
 import os
@@ -26,24 +26,24 @@ FILE_NAME = "data_report.json"
 RECALL_AT = (50, 100, 200)
 RECALL_THRESHOLDS = (0.5, 0.7, 0.9)
 SHOWN_IDS = 5
-SUMMARY = {  # key of a split's report -> how the summary says it
+SUMMARY = {  # key of a split's report -> its text in the summary
     "left_out": "left out by config.data.test_videos",
     "missing_features": "left out: without features",
     "non_finite": "left out: NaN or infinite features",
     "missing_proposals": "without proposals",
     "no_ground_truth": "without ground truth",
     "length_mismatch": "whose features do not fit their duration",
-    "duplicates": "in both splits or with the features of another one",
-    "list_disagrees": "whose list says another tIoU or own-overlap than its ground truth gives",
+    "duplicates": "in both splits or with the features of another video",
+    "list_disagrees": "whose list has another tIoU or own-overlap than its ground truth gives",
     "guessed_frames": "whose frame count was taken from the features",
 }
 
 
 @dataclass
 class Findings:
-    """What is known of a split beside the videos that were written: ids, as in SUMMARY.
+    """What is known about a split beside the videos that were written: ids, as in SUMMARY.
 
-    listed: all that the files name; None: just those written.
+    listed: all ids that the files name; None: only those written.
     """
 
     listed: frozenset[str] | None = None
@@ -53,7 +53,7 @@ class Findings:
     list_disagrees: dict[str, int] = field(default_factory=dict)
     guessed_frames: list[str] = field(default_factory=list)
     reading: ReadReport = field(default_factory=ReadReport)
-    timing: Timing | None = None  # how many snippets a video should have; None: whatever it has
+    timing: Timing | None = None  # says how many snippets a video should have; None: any number is right
 
 
 class Written(NamedTuple):
@@ -70,7 +70,7 @@ def make_report(
     splits: Mapping[str, tuple[Findings, Sequence[Written]]],
     notes: Sequence[str] = (),
 ) -> dict:
-    """The JSON-able report of a dataset."""
+    """The report of a dataset, as JSON values."""
     duplicates = _duplicates(splits)
     return {
         "dataset": dataset,
@@ -101,10 +101,10 @@ def summary_lines(report: dict) -> list[str]:
 
 
 def recall_at(records: Sequence[VideoRecord], counts: Sequence[int] = RECALL_AT) -> dict | None:
-    """AR at average numbers of proposals a video (`evaluation.recall.average_recall`), tIoU 0.5 .. 0.95.
+    """AR at average numbers of proposals per video (`evaluation.recall.average_recall`), tIoU 0.5 .. 0.95.
 
     {"50": value, ..., "ranked_by": "score" or "file order"}: without the generator's scores, the order of the file
-    ranks the proposals, the best ones first. None where no video has both instances and proposals.
+    ranks the proposals, the best ones first. None if no video has both instances and proposals.
     """
     annotated = [record for record in records if len(record.gt_labels)]
     if not any(len(record.proposals) for record in annotated):
@@ -128,8 +128,8 @@ def recall_at(records: Sequence[VideoRecord], counts: Sequence[int] = RECALL_AT)
 def proposal_recall(pairs, thresholds=RECALL_THRESHOLDS) -> list[float]:
     """Share of ground-truth segments that some proposal meets with tIoU >= threshold.
 
-    `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. tIoU here is of real intervals, without the +1 of
-    counted frames that relations between proposals use.
+    `pairs`: (gt_segments [G, 2], proposals [P, 2]) of every video. This is the tIoU of real intervals, not that of
+    whole frames (+1), which relations between proposals use.
     """
     best = np.concatenate([pairwise(tiou_of, gt, proposals).max(axis=1, initial=0) for gt, proposals in pairs])
     return [float((best >= threshold).mean()) for threshold in thresholds]
@@ -185,13 +185,13 @@ def _length_mismatches(written: Sequence[Written], timing: Timing | None) -> dic
 
 
 def _length_hint(mismatches: dict[str, dict], kept: int) -> list[str]:
-    """Where most videos do not fit, by how much: then one setting is wrong."""
+    """If most videos do not fit, one setting is wrong: a line that says by which factor."""
     if 2 * len(mismatches) <= kept:
         return []
     ratio = np.median([2 * found["snippets"] / sum(found["expected"]) for found in mismatches.values()])
     return [
         f"  the median of these has {ratio:.3g} times as many snippets as its duration and config.data.fps, "
-        "snippet_stride and snippet_length give: are these the features' own?"
+        "snippet_stride and snippet_length give: are these the values that the features were extracted with?"
     ]
 
 
@@ -215,7 +215,7 @@ def _headline(name: str, split: dict) -> str:
     return (
         f"{name}: {split['kept']} of {split['videos']} videos, {split['seconds'] / 60:.0f} minutes, "
         f"{sum(split['instances'].values())} instances of {classes} classes, "
-        f"{split['proposals']['median']:.0f} proposals a video (median), {found}"
+        f"{split['proposals']['median']:.0f} proposals per video (median), {found}"
     )
 
 
@@ -229,6 +229,6 @@ def _ids(found: list | dict) -> str:
 
 
 def _in_seconds(segments: Sequence[tuple[np.ndarray, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """[(frames [N, 2], fps) a video] -> (video number [sum N], seconds [sum N, 2])."""
+    """[(frames [N, 2], fps) of every video] -> (video number [sum N], seconds [sum N, 2])."""
     video = np.repeat(np.arange(len(segments)), [len(frames) for frames, _ in segments])
     return video, np.concatenate([frames.reshape(-1, 2) / fps for frames, fps in segments])

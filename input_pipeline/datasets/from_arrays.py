@@ -1,4 +1,4 @@
-"""One video from arrays in memory, treated as the files of config.data are: what the library's Localizer reads."""
+"""One video from arrays in memory, handled in the same way as the files of config.data. Localizer uses it."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from input_pipeline.videos.timing import Timing
 def stored_features(features: np.ndarray, data: Mapping[str, object], where: str) -> np.ndarray:
     """Features [T, D] as a dataset with these values of config.data stores them.
 
-    InputError, beginning with `where`: another shape, no snippet, values that are no finite numbers.
+    InputError, beginning with `where`: another shape, no snippet, or a value that is not a finite number.
     """
     features = np.asarray(features)
     if features.ndim != 2 or not features.size or features.dtype.kind not in "fiu":
@@ -41,9 +41,9 @@ def record_of_arrays(
 ) -> VideoRecord:
     """The record of a video without annotated instances; fps and duration_seconds as annotations state them.
 
-    proposals_seconds [N, 2]. Those that are shorter than a frame or start after the end of the video are left out, as
-    those of files are. InputError: another shape, values that are not finite, a proposal that ends before it starts, a
-    duration that is needed and not given.
+    proposals_seconds [N, 2]. Proposals that are shorter than a frame or start after the end of the video are left out,
+    as in files. InputError: another shape, a value that is not finite, a proposal that ends before it starts, or a
+    missing duration that is needed.
     """
     where = f"video {video_id!r}"
     segments = np.asarray(proposals_seconds, np.float64)

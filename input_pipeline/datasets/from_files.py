@@ -1,9 +1,9 @@
 """What `custom`, `thumos14` and `activitynet13` share: videos from feature files, proposal files and annotations.
 
 A build reads every feature file once. It leaves out videos without features and videos whose features are not finite,
-and counts them in the data report; whatever else is wrong stops it. The key of a build holds the digests of the
+and counts them in the data report. Any other fault stops the build. The key of a build contains the digests of the
 proposal files and annotations, and the names, sizes and times of change of the feature files (not their gigabytes).
-With a Beam runner its workers write the same examples; they must see the feature files under the same paths.
+With a Beam runner, its workers write the same examples. They must see the feature files under the same paths.
 """
 
 import dataclasses
@@ -37,10 +37,10 @@ _GENERATION = 1  # raise it when the code makes other data from the same files
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Paths (None: not given) and how they are read; the fields are keys of config.data, but for the last one.
+    """Paths (None: not given) and how they are read. All fields except the last are keys of config.data.
 
-    need_ground_truth: both splits, each with annotated videos; otherwise (prediction) the test split alone, annotated
-    or not. InputError: a value outside its range.
+    need_ground_truth: True for both splits, each with annotated videos; False (prediction) for only the test split,
+    annotated or not. InputError: a value is outside its range.
     """
 
     train_proposals: str | None
@@ -58,7 +58,7 @@ class Files:
 
     RANGES: ClassVar[Mapping[str, Range]] = {
         "num_classes": Range("the number of action classes in your files", lambda number: number >= 1),
-        "fps": above(0, "frames a second"),
+        "fps": above(0, "frames per second"),
         "snippet_stride": at_least(1, "frames"),
         "snippet_length": at_least(1, "frames"),
         "num_bins": at_least(0, "bins"),
@@ -69,7 +69,7 @@ class Files:
         check_ranges("config.data.", dataclasses.asdict(self), self.RANGES)
 
     def of_split(self, split: str) -> tuple[str, str]:
-        """(proposal file, features) of a split. InputError, naming the key: one of them is not given."""
+        """(proposal file, features) of a split. InputError: one of them is not given; the message names the key."""
         paths = []
         for name in (f"{split}_proposals", f"{split}_features"):
             paths.append(getattr(self, name))
@@ -86,13 +86,13 @@ FILE_SETTINGS = {field.name: Files.RANGES.get(field.name) for field in dataclass
 
 
 def beam_examples(stored: StoredFeatures, record: VideoRecord) -> list[tuple[str, dict]]:
-    """The (key, example) of a usable video, for a Beam worker."""
+    """[(key, example)] of a video for a Beam worker; [] if its features cannot be used."""
     features = stored(record)
     return [] if features is None else [(record.video_id, to_example(record, features))]
 
 
 class ProposalVideos(VideoDatasetBuilder):
-    """Base of the three builders; `open_builder` makes them, with `files` and `splits` {name: Split} already read."""
+    """Base of the three builders. `open_builder` makes them; `files` and `splits` {name: Split} are read by then."""
 
     files: Files
     splits: dict[str, Split]
@@ -155,13 +155,13 @@ def open_builder(
     """The builder of these files; nothing is written before `download_and_prepare`.
 
     names: the class names in the order of their indices; by default those of the annotations, else '1', '2', ...
-    excluded: ids of test videos to leave out. InputError: whatever is wrong with lists and paths.
+    excluded: ids of test videos to leave out. InputError: a list or a path is wrong.
     """
     paths = {split: files.of_split(split) for split in (("train", "test") if files.need_ground_truth else ("test",))}
     annotations_report = ReadReport()
     videos = read_annotations(files.annotations, annotations_report) if files.annotations else []
     names = names or _class_names(videos, files)
-    # ActivityNet's own ids lack the "v_" that its files, and most lists of them, have in front.
+    # ActivityNet's annotations have ids without "v_"; its files, and most lists of them, have ids with "v_".
     annotated = {f"v_{video.video_id}": video for video in videos} | {video.video_id: video for video in videos}
     splits = {}
     for name in paths:
@@ -181,7 +181,7 @@ def open_builder(
 
 
 def _class_names(videos: list[VideoAnnotation], files: Files) -> tuple[str, ...]:
-    """Of the annotations, else numbers."""
+    """The class names of the annotations; numbers if there are none."""
     names = class_names(videos)
     if names and len(names) != files.num_classes:
         raise InputError(
@@ -196,7 +196,7 @@ def _check_usable(name: str, split: Split, files: Files) -> None:
     if not split.records:
         raise InputError(
             f"{features}: features of none of the {len(split.listed)} videos of {proposals} (such as "
-            f"{excerpt(sorted(split.listed)[:3])}); there are {excerpt(split.features.video_ids[:3])}"
+            f"{excerpt(sorted(split.listed)[:3])}); found {excerpt(split.features.video_ids[:3])}; expected these ids"
         )
     if not any(len(record.proposals) for record in split.records):
         raise InputError(f"{proposals}: not one proposal in {len(split.records)} videos: expected some to score")
@@ -213,7 +213,7 @@ def _feature_width(splits: dict[str, Split]) -> int:
 
 
 def _key(files: Files, paths, names, splits: dict[str, Split], excluded: frozenset[str]) -> str:
-    """The `inputs_key` of settings and content; where the files lie does not matter."""
+    """The `inputs_key` of settings and content. It does not depend on the folders of the files."""
     settings = {
         name: value
         for name, value in dataclasses.asdict(files).items()
@@ -241,8 +241,8 @@ def _notes(files: Files, splits: dict[str, Split]) -> list[str]:
     notes = []
     if assumed:
         notes.append(
-            f"{files.fps:g} frames a second assumed for {assumed} videos (config.data.fps), as no file says it"
+            f"{files.fps:g} frames per second assumed for {assumed} videos (config.data.fps), as no file gives it"
         )
     if files.num_bins:
-        notes.append(f"features rescaled to {files.num_bins} bins a video where they were not")
+        notes.append(f"features with another number of snippets rescaled to {files.num_bins} bins per video")
     return notes

@@ -1,4 +1,4 @@
-"""The datasets by name. `prepare` builds one where it is not built yet and returns its TFDS builder."""
+"""The datasets by name. `prepare` builds one, if it is not built yet, and returns its TFDS builder."""
 
 import contextlib
 import fcntl
@@ -32,12 +32,12 @@ def prepare(
     data: the values of config.data by their keys, such as {"num_classes": 20, "synthetic.train_videos": 200, ...}. The
     dataset takes those that its SETTINGS name.
     beam_runner: the runner of Apache Beam on which datasets of files are built; '': this process.
-    need_ground_truth: False for the test split alone, with or without instances (only of datasets made of files).
+    need_ground_truth: False for only the test split, with or without instances (only datasets made from files).
 
-    A second call with the same settings and unchanged input files finds what the first one built. A build that was
-    killed leaves only a folder `incomplete.*`, which nobody takes for a dataset. Of several processes that start
-    together one builds, under a kernel lock on data_dir/NAME.lock. The others wait and find its dataset.
-    InputError: an unknown name, settings or input files that cannot be used, a data_dir that cannot be written.
+    A second call with the same settings and unchanged input files finds the dataset that the first one built. A killed
+    build leaves only a folder `incomplete.*`, which is never read as a dataset. If several processes start together,
+    one builds, with a kernel lock on data_dir/NAME.lock; the others wait and find its dataset.
+    InputError: the name is unknown, settings or input files cannot be used, or data_dir cannot be written.
     """
     check(name, data)
     if beam_runner and importlib.util.find_spec("apache_beam") is None:
@@ -55,7 +55,7 @@ def prepare(
 
 
 def check(name: str, data: Mapping[str, object]) -> None:
-    """InputError: there is no such dataset, or a value that it takes cannot be. Reads no file."""
+    """InputError: there is no such dataset, or one of its values is out of range. No file is read."""
     check_range("config.data.dataset", name, one_of(*NAMES))
     ranges = {key: allowed for key, allowed in _module(name).SETTINGS.items() if allowed is not None}
     check_ranges("config.data.", {key: data[key] for key in ranges}, ranges)
@@ -66,10 +66,10 @@ def _module(name: str) -> ModuleType:
 
 
 def _settings_of(keys: Iterable[str], name: str, data: Mapping[str, object], need_ground_truth: bool) -> dict:
-    """What a dataset asks for, by the last part of each key."""
+    """The values that a dataset takes, by the last part of their keys."""
     if not need_ground_truth and "need_ground_truth" not in keys:
         raise InputError(
-            f"config.data.dataset is {name!r}, whose videos are all annotated; to predict on files of your own use "
+            f"config.data.dataset is {name!r}, whose videos are all annotated; to predict on your own files, use "
             "--config.data.dataset=custom"
         )
     offered = dict(data) | {"need_ground_truth": need_ground_truth}
@@ -80,10 +80,10 @@ def _built(make_builder, data_dir: str, settings: dict, beam_runner: str):
     import tensorflow_datasets as tfds
 
     builder = make_builder(data_dir, **settings)
-    if builder.info.splits:  # found finished, perhaps where nothing can be written
+    if builder.info.splits:  # it is finished already; its folder may be read-only
         return builder
     with _alone(make_folder(data_dir, "config.data.data_dir"), builder.name):
-        if builder.data_path.exists():  # another process finished it meanwhile
+        if builder.data_path.exists():  # another process has finished it in the meantime
             return make_builder(data_dir, **settings)
         builder.beam_runner = beam_runner or None
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_runner=builder.beam_runner))
@@ -93,7 +93,7 @@ def _built(make_builder, data_dir: str, settings: dict, beam_runner: str):
 
 @contextlib.contextmanager
 def _alone(data_dir: Path, name: str):
-    """While its block runs, no other process builds such a dataset there."""
+    """While the block runs, no other process builds this dataset in this folder."""
     path = data_dir / f"{name}.lock"
     while True:
         with path.open("a") as file:
@@ -102,7 +102,7 @@ def _alone(data_dir: Path, name: str):
             except BlockingIOError:
                 print(f"prepare {name}: another process builds it; waiting", file=sys.stderr, flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(path, file):  # else its last holder has removed it
+            if _is_at(path, file):  # else the last process that held it has removed it
                 try:
                     yield
                 finally:
@@ -120,9 +120,9 @@ def _is_at(path: Path, file) -> bool:
 
 @contextlib.contextmanager
 def _quiet_tfds():
-    """TFDS announces a download that does not happen, warns of configs made at run time and shows bars per shard;
-    the builders print one progress line on stderr instead."""
-    import tensorflow_datasets as tfds  # here: it takes a second to import, and a wrong name need not wait for it
+    """Hides messages of TFDS: it announces a download that does not happen, warns of configs made at run time, and
+    shows bars for every shard. The builders print one line of progress on stderr."""
+    import tensorflow_datasets as tfds  # here, because it takes a second to import; a wrong name is reported before
 
     tfds.disable_progress_bar()
     verbosity = logging.get_verbosity()

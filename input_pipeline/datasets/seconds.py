@@ -1,8 +1,8 @@
-"""Records of videos whose proposals and instances are in seconds: which frame a second is, and how long a video.
+"""Records of videos whose proposals and instances are in seconds: converts them to frames, and finds the length.
 
-Seconds become the nearest frame at the annotated frame rate, or else at config.data.fps. Annotators may have watched
-the video at another rate than the features were extracted at: where only config.data.fps fits the number of snippets,
-it is taken, and that is counted.
+Seconds become the nearest frame at the annotated frame rate; if there is none, at config.data.fps. The features may
+have been extracted at another rate than the annotated one. If only config.data.fps fits the number of snippets, it is
+used, and the data report counts this.
 """
 
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from input_pipeline.videos.timing import Timing
 
 
 def fps_of(video: VideoAnnotation | None, timing: Timing) -> float:
-    """Frames a second: the annotated rate, else that of the settings."""
+    """Frames per second: the annotated rate, else that of the settings."""
     return (video and video.fps) or timing.fps
 
 
 def frames_of(video: VideoAnnotation | None, fps: float) -> int | None:
-    """The video's frames at this rate; None where nobody says how long it is."""
+    """The number of frames of the video at this rate; None if the annotations do not give its length."""
     if video is None or video.duration_seconds is None:
         return video and video.num_frames
     return max(1, round(video.duration_seconds * fps))
 
 
 class SecondsReader:
-    """Makes records of proposals in seconds; `guessed` collects the ids whose length came from the features."""
+    """Makes records from proposals in seconds. `guessed` collects the ids whose length came from the features."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SecondsReader:
         self._num_snippets, self._reading, self._guessed = num_snippets, reading, guessed
 
     def record(self, proposals: VideoProposals) -> VideoRecord:
-        """The record of one video. Without features its length does not matter: it will be counted as missing."""
+        """The record of one video. Without features, its length does not matter: it will count as missing."""
         video = self._annotated.get(proposals.video_id)
         where = f"{self._path}: video {excerpt(proposals.video_id)}"
         num_frames, fps = self._timed(proposals.video_id, video, where)
@@ -60,7 +60,7 @@ class SecondsReader:
         )  # fmt: skip
 
     def _timed(self, video_id: str, video: VideoAnnotation | None, where: str) -> tuple[int, float]:
-        """(frames, frames a second) by the rules above."""
+        """(frames, frames per second) by the rules above."""
         fps = fps_of(video, self._timing)
         num_frames = frames_of(video, fps)
         doubtful = num_frames is None or (video.duration_seconds is not None and fps != self._timing.fps)
@@ -70,26 +70,27 @@ class SecondsReader:
         if num_snippets is None:
             return num_frames or MAX_FRAMES, fps
         if self._timing.num_bins:
-            raise InputError(f"{where}: its duration is unknown: give config.data.annotations that state it")
+            raise InputError(f"{where}: its duration is unknown: give config.data.annotations with its duration")
         if num_frames is None:
             self._guessed.add(video_id)
             return self._timing.frames_of(num_snippets), fps
         at_default = frames_of(video, self._timing.fps)
         if not self._timing.fits(num_snippets, num_frames) and self._timing.fits(num_snippets, at_default):
             self._reading.note(
-                f"{fps:g} frames a second annotated, but the features fit config.data.fps = {self._timing.fps:g}", where
+                f"{fps:g} frames per second annotated, but the features fit config.data.fps = {self._timing.fps:g}",
+                where,
             )
             return at_default, self._timing.fps
         return num_frames, fps
 
     def _instances(self, video: VideoAnnotation | None, fps: float, num_frames: int, where: str):
-        """(gt_labels [G], gt_segments [G, 2] frames) of an annotated video; of another one, none."""
+        """(gt_labels [G] class indices, gt_segments [G, 2] frames); none for a video without annotations."""
         if video is None:
             return np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
         unknown = [label for label in video.labels if label not in self._class_names]
         if unknown:
             raise InputError(
-                f"{where}: annotated label {excerpt(unknown[0])} is none of the {len(self._class_names)} classes "
+                f"{where}: annotated label {excerpt(unknown[0])} is not one of the {len(self._class_names)} classes "
                 f"{excerpt(self._class_names)}: check config.data.num_classes and the annotations"
             )
         labels = np.array([self._class_names.index(label) + 1 for label in video.labels], np.int64)
@@ -98,7 +99,7 @@ class SecondsReader:
 
 
 def _to_frames(segments_seconds, fps, num_frames, kind, where, reading) -> tuple[np.ndarray, np.ndarray]:
-    """(segments [N, 2] frames, not clipped; kept [M] bool) by the rules of lists, which skip empty and late ones."""
+    """(segments [N, 2] frames, not clipped; kept [M] bool), by the rules of lists: empty and late ones are skipped."""
     segments = np.rint(np.minimum(segments_seconds * fps, MAX_FRAMES)).astype(np.int64).reshape(-1, 2)
     empty = segments[:, 1] <= segments[:, 0]
     late = ~empty & (segments[:, 0] >= num_frames)

@@ -1,4 +1,4 @@
-"""`shoulder`: physiotherapy exercises to be found in untrimmed wrist-sensor sessions (the quickstart dataset).
+"""`shoulder`: physiotherapy exercises in untrimmed sessions of a wrist sensor (the quickstart dataset).
 
 Signals: 140 recordings of 10 people doing 7 shoulder exercises with either arm, 6 inertial channels at 50 Hz, from
 
@@ -6,8 +6,8 @@ Signals: 140 recordings of 10 people doing 7 shoulder exercises with either arm,
     "Shoulder Physiotherapy Exercise Recognition: Machine Learning the Inertial Signals from a Smartwatch",
     Physiological Measurement 39 (2018), arXiv:1802.01489,
 
-as shipped in the `seglearn` 1.2.5 package (BSD-3-Clause, Copyright (c) 2018, David Burns). Real: every signal sample.
-Spliced: the sessions, see shoulder_sessions.py. People 1-7 train, 8-10 test.
+as shipped in the `seglearn` 1.2.5 package (BSD-3-Clause, Copyright (c) 2018, David Burns). All signal samples are real.
+The sessions are spliced from them: see shoulder_sessions.py. People 1-7 train, 8-10 test.
 """
 
 from dataclasses import asdict
@@ -23,7 +23,7 @@ from input_pipeline.videos.records import FEATURE_DTYPE, VideoRecord
 SETTINGS = {"composition_seed": at_least(0), "feature_dtype": FEATURE_DTYPE}
 SPLIT_PEOPLE = {"train": range(1, 8), "test": range(8, 11)}
 FEATURE_WIDTH = 256  # columns of the projection
-PROJECTION_SEED = 20180205  # never varied: another projection is another dataset
+PROJECTION_SEED = 20180205  # never changed: another projection would be another dataset
 WINDOWS = {"shortest_seconds": 3.0, "growth": 1.4, "longest_seconds": 24.0}  # the proposals
 _GENERATION = 1  # raise it when the code below makes other data from the same settings
 
@@ -72,7 +72,7 @@ def make_builder(data_dir: str, composition_seed: int, feature_dtype: str) -> Sh
 
     InputError: the recordings are not installed, or a setting is outside its range.
     """
-    shoulder_sessions.recordings_file()  # absent: better said now than after the folders are made
+    shoulder_sessions.recordings_file()  # raises if they are absent, before any folder is made
     settings = {
         "seed": composition_seed,
         "feature_width": FEATURE_WIDTH,

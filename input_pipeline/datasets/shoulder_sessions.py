@@ -1,8 +1,8 @@
 """Untrimmed sessions spliced from real wrist recordings, their snippet features and sliding-window proposals.
 
-Every signal sample is measured (Burns et al. 2018, see datasets/shoulder.py); what is made here is the order: a
-session is a plain concatenation of contiguous cuts ("bouts") of the recordings of one person and one side.
-A "frame" is one 50 Hz sample.
+Every signal sample is measured (Burns et al. 2018, see datasets/shoulder.py). Only the order is made here: a session is
+a plain concatenation of contiguous cuts ("bouts") of the recordings of one person and one side. A "frame" is one 50 Hz
+sample.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ RAW_WIDTH = NUM_CHANNELS * (4 + SPECTRUM_BINS)
 
 @dataclass(frozen=True)
 class Composition:
-    """What a session is made of; all lengths in seconds, ranges inclusive."""
+    """The parts of a session. All lengths are in seconds, and ranges include both ends."""
 
     rounds: tuple[int, int] = (5, 8)
     background_seconds: tuple[float, float] = (3.0, 9.0)
@@ -40,10 +40,10 @@ class Composition:
 
 @dataclass(frozen=True)
 class Session:
-    """One spliced session: `signal` [frames, 6]; its G action bouts: gt_labels [G] class indices, gt_segments [G, 2]
-    frames, [start, end).
+    """One spliced session: `signal` [frames, 6] with G action bouts.
 
-    `bouts` tells where every cut came from: (exercise, first frame in the recording, number of frames).
+    gt_labels: [G] class indices. gt_segments: [G, 2] frames, [start, end). bouts: where every cut came from: (exercise,
+    first frame in the recording, number of frames).
     """
 
     person: int
@@ -75,7 +75,7 @@ def recordings_file() -> Path:
 
 
 def read_recordings(path: Path) -> dict[tuple[int, int, str], np.ndarray]:
-    """{(person 1..10, side 0 left / 1 right, exercise): signal [frames, 6] float64}, one recording a key.
+    """{(person 1..10, side 0 left / 1 right, exercise): signal [frames, 6] float64}, one recording for each key.
 
     The file is a pickle, which may run code: only the one with the known digest is loaded. InputError: another file.
     """
@@ -88,7 +88,7 @@ def read_recordings(path: Path) -> dict[tuple[int, int, str], np.ndarray]:
 
 
 def splice_session(recordings, person: int, side: int, number: int, seed: int, composition: Composition) -> Session:
-    """Draws and concatenates one session; it depends on (seed, person, side, number) and nothing else."""
+    """Draws and concatenates one session. It depends only on (seed, person, side, number)."""
     draws = KeyedDraws(seed, person, side, number)
     cuts, bouts, labels, segments = [], [], [], []
     frame = 0

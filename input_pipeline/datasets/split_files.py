@@ -1,10 +1,8 @@
-"""One split of a dataset from its files: a proposal file, feature files, and annotations where there are any.
+"""One split of a dataset from its files: a proposal file, feature files, and annotations if there are any.
 
-Every frame here is a frame of the video that the features were extracted from. P-GCN lists count such frames; where the
-annotations state the duration of a listed video, its fps is n_frames / duration. CSV, JSON and annotations give
-seconds. They become frames (the nearest) at the annotated frame rate, or else at config.data.fps, which the data report
-then states as assumed. Annotators may have watched the video at another rate than the features were extracted at. Where
-only config.data.fps fits the number of snippets, it is taken, and the data report counts that too.
+Every frame here is a frame of the video that the features were extracted from. P-GCN lists count such frames; if the
+annotations give the duration of a listed video, its fps is n_frames / duration. CSV, JSON and annotations give seconds:
+seconds.py converts them to frames. The data report counts the videos for which config.data.fps is assumed.
 """
 
 import os
@@ -30,14 +28,14 @@ from input_pipeline.videos.labels import label_proposals
 from input_pipeline.videos.records import VideoRecord
 from input_pipeline.videos.timing import Timing
 
-# How far tIoU and own-overlap in a list may be from those of its ground truth: by a share, and by what so many frames
-# change. Lists were often computed in seconds and rounded.
+# How much tIoU and own-overlap in a list may differ from those of its ground truth: by this share, and by the change
+# that this number of frames makes. Lists were often computed in seconds and rounded.
 AGREEMENT, AGREEMENT_FRAMES = 0.01, 3
-SLOW_BYTES = 2**24  # of a proposal file that takes more than about two seconds to read
+SLOW_BYTES = 2**24  # a larger proposal file takes more than about two seconds to read
 
 
 class FeatureFiles:
-    """The feature files of a split: a folder with a file a video, or one file for all (features.py)."""
+    """The feature files of a split: a folder with one file per video, or one file for all (features.py)."""
 
     def __init__(self, path: str):
         if not os.path.exists(path):
@@ -52,21 +50,21 @@ class FeatureFiles:
         return self._names
 
     def has(self, video_id: str) -> bool:
-        """Whether there are features of this video. InputError: two files of its name."""
+        """Whether there are features of this video. InputError: there are two files of its name."""
         if os.path.isdir(self.path):
             return find_features(self.path, video_id) is not None
         return video_id in self._known
 
     def read(self, video_id: str, width: int | None = None) -> np.ndarray:
-        """[T, D] as `features.read_features` gives them, NaN and infinite values included."""
+        """[T, D] as from `features.read_features`, but NaN and infinite values are allowed."""
         return read_features(self.path, video_id, width, check_finite=False)
 
     def num_snippets(self, video_id: str) -> int | None:
-        """Of a video; None where there are no features of it."""
+        """The number of snippets of a video; None if it has no features."""
         return len(self.read(video_id)) if self.has(video_id) else None
 
     def stamps(self) -> list:
-        """Name, size and time of change of every file: they tell other contents without reading gigabytes."""
+        """Name, size and time of change of every file. They show a change of content without reading gigabytes."""
         path = Path(self.path)
         try:
             files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -84,7 +82,7 @@ class Split:
     no_proposals      those of them without a proposal
     list_disagrees    {id: number of proposals whose tIoU or own-overlap in the list differs from its ground truth}
     guessed_frames    ids whose frame count had to come from the features
-    assumed_fps       how many videos have the configured fps because no file says it
+    assumed_fps       how many videos have the configured fps because no file gives it
     """
 
     records: list[VideoRecord]
@@ -107,11 +105,11 @@ def read_split(
     timing: Timing,
     excluded: frozenset[str] = frozenset(),
 ) -> Split:
-    """Reads the proposal file (any of the four forms, which its content tells) and looks for the feature files.
+    """Reads the proposal file (its content shows which of the four forms it has) and looks for the feature files.
 
-    class_names: in the order of their indices. annotated: {video id: annotation}, empty where there are none. A list
-    has ground truth of its own; for CSV and JSON it is in the annotations. excluded: ids of videos to leave out.
-    InputError: whatever the readers refuse.
+    class_names: in the order of their indices. annotated: {video id: annotation}, empty if there are none. A list
+    contains its ground truth; for CSV and JSON, the annotations contain it. excluded: ids of videos to leave out.
+    InputError: as for the readers of the files.
     """
     files = FeatureFiles(features)
     reading = ReadReport()
@@ -149,7 +147,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 
 def _read_list(path, form, num_classes, annotated, timing: Timing, reading) -> list[VideoRecord]:
-    """The videos of a P-GCN or SSN list, timed by the annotations where there are any."""
+    """The videos of a P-GCN or SSN list, with the frame rates of the annotations if there are any."""
     if form == "list":
         records = read_proposal_list(path, timing.fps, num_classes, reading)
         return [_retimed(record, annotated.get(record.video_id)) for record in records]
@@ -171,7 +169,7 @@ def _states_fps(video: VideoAnnotation | None, form: str) -> bool:
 
 
 def _disagreements(record: VideoRecord) -> int:
-    """How many proposals (but clipped ones) have another tIoU or own-overlap in the file than ground truth gives."""
+    """How many proposals have another tIoU or own-overlap in the file than ground truth gives; without clipped ones."""
     _, tiou, overlap_self, coverage = label_proposals(
         record.proposals, record.gt_segments, record.gt_labels, record.num_frames
     )

@@ -1,4 +1,4 @@
-"""Snippet features in the form in which a dataset stores them: rescaled to bins where asked to, float16 or float32."""
+"""Snippet features in the form that a dataset stores: rescaled to bins if the settings say so, float16 or float32."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from input_pipeline.videos.records import VideoRecord
 
 
 def as_stored(features: np.ndarray, num_bins: int, dtype: str, where: str) -> np.ndarray:
-    """Finite features [T, D] -> [T, D] of `dtype`, or [num_bins, D] where num_bins is not 0.
+    """Finite features [T, D] -> [T, D] of `dtype`; [num_bins, D] if num_bins is not 0.
 
-    InputError, beginning with `where`: values that float16 cannot hold.
+    InputError, beginning with `where`: float16 cannot hold a value.
     """
     if num_bins:
         features = rescale(features, num_bins)
@@ -26,7 +26,7 @@ def as_stored(features: np.ndarray, num_bins: int, dtype: str, where: str) -> np
 
 @dataclass(frozen=True)
 class StoredFeatures:
-    """Reads the features of a record as they are stored: [T, width] of `dtype`, or of so many bins."""
+    """Reads the features of a record as they are stored: [T, width] of `dtype`, or [num_bins, width]."""
 
     files: FeatureFiles
     width: int
@@ -34,7 +34,7 @@ class StoredFeatures:
     dtype: str
 
     def __call__(self, record: VideoRecord) -> np.ndarray | None:
-        """None where they are not finite. InputError: whatever else is wrong with them."""
+        """The features; None if they are not finite. InputError: they have any other fault."""
         features = self.files.read(record.video_id, self.width)
         if not np.isfinite(features).all():
             return None

@@ -1,4 +1,5 @@
-"""`synthetic`: made videos of THUMOS14's size, for benchmarks and scale tests; smaller by config.data.synthetic."""
+"""`synthetic`: generated videos of THUMOS14's size, for benchmarks and tests of scale; config.data.synthetic sets the
+sizes."""
 
 from dataclasses import asdict
 
@@ -27,7 +28,7 @@ class Synthetic(VideoDatasetBuilder):
 
 
 def make_builder(data_dir: str, composition_seed: int, **settings) -> Synthetic:
-    """The builder of these `Sizes`. InputError: a setting outside its range."""
+    """The builder of these `Sizes`. InputError: a setting is outside its range."""
     sizes = Sizes(**settings)
     config = VideoDatasetConfig(
         name=inputs_key({"generation": _GENERATION, "seed": composition_seed, "sizes": asdict(sizes)}),

@@ -1,4 +1,4 @@
-"""Made videos of any size: features that show which class is where, and proposals near and beside the instances."""
+"""Generated videos of any size: features that show which class is where, and proposals near and beside instances."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ _FIRST_SNIPPETS = 20  # the first instance starts before this one
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is made. The number of snippets of a video is drawn from shortest_snippets to longest_snippets.
+    """The sizes of the dataset. A video has from shortest_snippets to longest_snippets snippets; the number is drawn.
 
-    The keys of RANGES are the fields as keys of config.data. InputError: a size below what a video needs.
+    The keys of RANGES are the fields, as keys of config.data. InputError: a size is below what a video needs.
     """
 
     train_videos: int
@@ -56,9 +56,9 @@ class Sizes:
 
 
 def make_video(video_id: str, sizes: Sizes, seed: int) -> tuple[VideoRecord, np.ndarray]:
-    """(record, features [T, D]), a function of the arguments alone.
+    """(record, features [T, D]); they depend only on the arguments.
 
-    Features are |normal| noise; during an instance its class's own direction, the same in all videos, is added.
+    Features are |normal| noise. During an instance, the direction of its class is added, the same in all videos.
     """
     rng = np.random.default_rng([seed, video_key(video_id)])
     num_snippets = int(rng.integers(sizes.shortest_snippets, sizes.longest_snippets + 1))
@@ -76,12 +76,12 @@ def make_video(video_id: str, sizes: Sizes, seed: int) -> tuple[VideoRecord, np.
 
 
 def video_ids(split: str, count: int) -> list[str]:
-    """synthetic_train_0000, ..."""
+    """['synthetic_train_0000', ...]"""
     return [f"synthetic_{split}_{number:04d}" for number in range(count)]
 
 
 def _instances(rng, num_snippets: int, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Disjoint spans [G, 2] of snippets with gaps between them, and class indices [G] of two classes a video."""
+    """Disjoint spans [G, 2] of snippets with gaps between them, and class indices [G] of two classes per video."""
     spans, first = [], int(rng.integers(1, _FIRST_SNIPPETS))
     shortest, longest = _INSTANCE_SNIPPETS
     while first + shortest < num_snippets:

@@ -1,11 +1,11 @@
-"""`thumos14`: 200 validation videos to train on and 213 test videos, 20 classes, from files that the user brings.
+"""`thumos14`: 200 validation videos for training and 213 test videos, 20 classes, from the user's files.
 
-Presets of the test videos (config.data.test_videos), because published numbers differ in them:
-213  all. video_test_0001292 has only ambiguous instances, that is none of the 20 classes
+Presets of the test videos (config.data.test_videos), because published numbers use different ones:
+213  all. video_test_0001292 has only ambiguous instances, which are of none of the 20 classes
      (github.com/happyharrycn/actionformer_release/issues/107).
-211  without video_test_0000270 and video_test_0001496, which are falsely annotated (SSN, arXiv:1704.06228;
-     github.com/yjxiong/action-detection/issues/22). Others with 211 left out 0000270 and 0001292 (G-TAD, OpenTAD).
-210  without all three, as P-GCN and ContextLoc, whose lists descend from SSN's
+211  without video_test_0000270 and video_test_0001496, whose annotations are wrong (SSN, arXiv:1704.06228;
+     github.com/yjxiong/action-detection/issues/22). Others with 211 leave out 0000270 and 0001292 (G-TAD, OpenTAD).
+210  without all three, as in P-GCN and ContextLoc, whose lists come from SSN's
      (github.com/HYPJUDY/Decouple-SSAD/issues/23 names them).
 """
 
@@ -41,7 +41,7 @@ class Thumos14(ProposalVideos):
 
 
 def make_builder(data_dir: str, test_videos: int, **settings) -> Thumos14:
-    """The builder of these files (`Files`) and one of the presets. InputError as `open_builder`."""
+    """The builder of these files (`Files`) and one of the presets. InputError: as for `open_builder`."""
     files = Files(**settings)
     if files.num_classes != len(CLASS_NAMES):
         raise InputError(f"config.data.num_classes is {files.num_classes}; THUMOS14 has {len(CLASS_NAMES)} classes")

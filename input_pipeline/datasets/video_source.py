@@ -18,8 +18,8 @@ VALIDATION_FRACTION = below(0, 1)
 class VideoSource:
     """V videos: `records` [V], `num_snippets` [V] int64, `class_names` [K], and `features(index)`.
 
-    Videos are in the order of their ids, however the files are sharded. `identity` is a SHA-256 (hex) over all
-    records and features, so equal identities mean equal data. Safe to call from several threads.
+    Videos are in the order of their ids, for any sharding of the files. `identity` is a SHA-256 (hex) over all records
+    and features, so equal identities mean equal data. Several threads may call it at once.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class VideoSource:
 
     @property
     def identity(self) -> str:
-        """SHA-256 over the class names and every video's digest, in the order of the videos."""
+        """SHA-256 (hex) over the class names and the digests of all videos, in their order."""
         text = "\n".join(["classes", *self.class_names, "videos", *self._digests])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -55,7 +55,7 @@ class VideoSource:
         return self._read_features(index)
 
     def select(self, indices: Sequence[int]) -> "VideoSource":
-        """The sub-source of these videos; it shares the parent's cache."""
+        """A source of only these videos. It shares the cache of this one."""
         indices = [int(i) for i in indices]
         return VideoSource(
             [self.records[i] for i in indices],
@@ -69,9 +69,9 @@ class VideoSource:
 
 
 def open_split(builder, split: str, *, cache_bytes: int) -> VideoSource:
-    """The source over one split of a prepared TFDS builder (`datasets.prepare`). Reads every video once.
+    """The source of one split of a prepared TFDS builder (`datasets.prepare`). Reads every video once.
 
-    Features that were read stay in memory until `cache_bytes` are full; later ones are read again each time.
+    Features stay in memory until `cache_bytes` are full; the others are read again each time.
     """
     from input_pipeline.datasets.builder import from_example
 
@@ -99,7 +99,7 @@ def open_split(builder, split: str, *, cache_bytes: int) -> VideoSource:
 def source_from_arrays(
     records: Sequence[VideoRecord], features: Sequence[np.ndarray], class_names: Sequence[str]
 ) -> VideoSource:
-    """A source over arrays in memory: features [T, D] of every record, one dtype and width."""
+    """A source of arrays in memory: features [T, D] of every record, all of one dtype and width."""
     return VideoSource(
         records,
         class_names,
@@ -114,8 +114,8 @@ def source_from_arrays(
 def split_validation(source: VideoSource, fraction: float) -> tuple[VideoSource, VideoSource | None]:
     """(training source, validation source): whole groups are held out, chosen by the digest of their name.
 
-    round(fraction * groups) groups, at least one; none (and None) where fraction is 0. InputError: a fraction that is
-    not in [0, 1), or that leaves no video to train on.
+    round(fraction * groups) groups are held out, at least one; if fraction is 0, none, and the second source is None.
+    InputError: the fraction is not in [0, 1), or it leaves no video to train on.
     """
     check_range("config.data.validation_fraction", fraction, VALIDATION_FRACTION)
     if fraction == 0:
@@ -134,8 +134,8 @@ def split_validation(source: VideoSource, fraction: float) -> tuple[VideoSource,
 
 
 class FeatureCache:
-    """Remembers arrays by key until `budget_bytes` are full. It never evicts: visits come in random order, so another
-    array would be no better choice."""
+    """Keeps arrays by key until `budget_bytes` are full. It never removes one: visits come in random order, so another
+    array would not be a better choice."""
 
     def __init__(self, read: Callable[[int], np.ndarray], budget_bytes: int):
         self._read = read
@@ -158,7 +158,7 @@ class FeatureCache:
 
 
 def digest(record: VideoRecord, features: np.ndarray) -> str:
-    """SHA-256 (hex) of one video: every field of the record, and the features' bytes, shape and dtype."""
+    """SHA-256 (hex) of one video: every field of the record, and bytes, shape and dtype of the features."""
     state = hashlib.sha256()
     for field in fields(record):
         value = getattr(record, field.name)

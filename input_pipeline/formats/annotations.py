@@ -1,12 +1,12 @@
-"""Annotations: ActivityNet's JSON (v1.2, v1.3) and the flat THUMOS14 form, read into one object a video.
+"""Annotations: ActivityNet's JSON (v1.2, v1.3) and the flat THUMOS14 form, read into one object per video.
 
 ActivityNet:    {"version": ..., "taxonomy": [...], "database": {video id: {"duration": 82.7, "subset": "validation",
                  "annotations": [{"segment": [1.5, 20.0], "label": "Archery"}]}}}
 flat THUMOS14:  {video id: {"duration_second": 269.0, "duration_frame": 2690, "annotations": [as above]}}
 
-Times are seconds, as numbers or strings. `duration`, `fps`, `duration_frame`, `subset` are optional in both; the flat
-form has its subset in the names (video_validation_..., video_test_...). Instances with end <= start are skipped, those
-that end after the video are kept as they are; the ReadReport counts both.
+Times are seconds, as numbers or strings. `duration`, `fps`, `duration_frame`, `subset` are optional in both forms. The
+flat form has the subset in the video ids (video_validation_..., video_test_...). Instances with end <= start are
+skipped. Instances that end after the video are kept as they are. The ReadReport counts both.
 """
 
 import math
@@ -23,16 +23,16 @@ from contextloc_jax.core.protocols import find_protocol
 from contextloc_jax.core.structs import GroundTruth
 from input_pipeline.formats.values import ReadReport, parse_seconds, parse_segment
 
-SMALLEST = 0.001  # duration (s), fps and frame count that are taken seriously
+SMALLEST = 0.001  # a smaller duration (s), fps or frame count is a mistake
 _SUBSET_IN_NAME = re.compile(r"video_(validation|test)_\d+")
 _KNOWN_KEYS = {"annotations", "subset", "duration", "duration_second", "duration_frame", "fps"}
 
 
 @dataclass(frozen=True)
 class VideoAnnotation:
-    """What annotations say of one video with G instances; None where they do not say it.
+    """What annotations say about one video with G instances; None for what they do not say.
 
-    labels: G class names; segments_seconds [G, 2] float64; subset as written, "" where the file has none.
+    labels: G class names; segments_seconds [G, 2] float64; subset as written, "" if the file has none.
     """
 
     video_id: str
@@ -45,10 +45,10 @@ class VideoAnnotation:
 
 
 def read_annotations(path: str | os.PathLike, report: ReadReport | None = None) -> list[VideoAnnotation]:
-    """All videos of an annotation file in file order, whichever of the two forms it has.
+    """All videos of an annotation file of either form, in file order.
 
-    InputError, naming file and video: neither form, a video twice, a time that is negative, not finite or no number, a
-    label that is no text, a duration that is not positive.
+    InputError, with file and video: the file has neither form, a video occurs twice, a time is negative, not finite or
+    not a number, a label is not text, or a duration is not positive.
     """
     report = report or ReadReport()
     content = read_json(path)
@@ -71,7 +71,8 @@ def write_annotations(path: str | os.PathLike, videos: Iterable[VideoAnnotation]
 
 
 def class_names(videos: Iterable[VideoAnnotation]) -> list[str]:
-    """The labels in use, sorted: class index k of a proposal list is entry k - 1. Numbers as names sort as numbers."""
+    """All labels that occur, sorted; labels that are numbers are sorted as numbers. Class index k of a proposal list is
+    entry k - 1."""
     return sorted(
         {label for video in videos for label in video.labels},
         key=lambda name: (0, int(name), name) if name.isascii() and name.isdigit() and len(name) < 10 else (1, 0, name),
@@ -86,8 +87,8 @@ def select_subset(
 ) -> list[VideoAnnotation]:
     """The videos of `subset` (any case); None: of the subset that `protocol` evaluates.
 
-    All videos where none has a subset and none is asked for. path: their file, for the messages. InputError: unknown
-    protocol, no video in the subset.
+    If no video has a subset and `subset` is None, all videos. path: their file, for the messages.
+    InputError: the protocol is unknown, or no video is in the subset.
     """
     evaluated = find_protocol(protocol).subsets
     if not any(video.subset for video in videos):
@@ -116,7 +117,7 @@ def ground_truth(
     """The instances of one subset (see `select_subset`) as evaluation reads them, in seconds.
 
     labels: the class names in the order of their indices, by default `class_names` of the subset. duration_seconds is
-    NaN where the file does not state it. InputError: an instance whose label is not among `labels`.
+    NaN if the file does not give it. InputError: the label of an instance is not among `labels`.
     """
     chosen = select_subset(videos, protocol, subset, path)
     names = list(class_names(chosen) if labels is None else labels)
@@ -125,7 +126,7 @@ def ground_truth(
         for label in video.labels:
             if label not in index:
                 raise InputError(
-                    f"{path}: video {excerpt(video.video_id)}: label {excerpt(label)} is none of the {len(names)}"
+                    f"{path}: video {excerpt(video.video_id)}: label {excerpt(label)} is not one of the {len(names)}"
                     " classes"
                 )
     counts = [len(video.labels) for video in chosen]
@@ -192,12 +193,12 @@ def _label(label: object, where: str) -> str:
 
 
 def _positive(entry: dict, keys: tuple[str, ...], where: str) -> float | None:
-    """The first of `keys` that the entry has, None where it has none (or null)."""
+    """The value of the first of `keys` that the entry has; None if it has none of them (or null)."""
     for key in keys:
         if entry.get(key) is not None:
             value = parse_seconds(entry[key], where, key)
             if value < SMALLEST:
-                raise InputError(f"{where}: {key} is {excerpt(entry[key])}, expected a number from {SMALLEST}")
+                raise InputError(f"{where}: {key} is {excerpt(entry[key])}, expected a number of at least {SMALLEST}")
             return value
     return None
 

@@ -1,8 +1,8 @@
 """Snippet features from files: .npy, .npz, torch tensors (without torch) and HDF5.
 
-Two layouts: a folder with one file a video, named by the video id with or without suffix (P-GCN's release: without), or
-one file for all videos with a key a video (HDF5, .npz, a torch dict). The first bytes of a file tell which kind it is.
-Where the file of one video has several arrays, the array called like the video or "features" is read.
+Two layouts: a folder with one file per video, named by the video id with or without suffix (P-GCN's release: without),
+or one file for all videos with one key per video (HDF5, .npz, a torch dict). The first bytes of a file show which kind
+it is. If the file of one video has several arrays, the array that is called like the video or "features" is read.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from contextloc_jax.core.files import read_bytes
 from input_pipeline.formats.torch_tensors import TensorFile
 
 SUFFIXES = ("", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
-MAX_BYTES = 2**33  # of one video; more is a damaged header
+MAX_BYTES = 2**33  # of one video; if there are more, the header is damaged
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_Read = Callable[[str | None], np.ndarray]  # the array of that name; None where the file is a single array
+_Read = Callable[[str | None], np.ndarray]  # name -> array; the name is None if the file is a single array
 _Result = TypeVar("_Result")
 
 
 def read_features(
     path: str | os.PathLike, video_id: str | None = None, width: int | None = None, check_finite: bool = True
 ) -> np.ndarray:
-    """Features [T, D] of one video: float16 where the file has float16, else float32.
+    """Features [T, D] of one video: float16 if the file has float16, else float32.
 
-    path: a folder or a file for all videos, and video_id the video to read; or, without video_id, one video's own file.
-    width: the expected D. InputError, naming file and video: no such file or key, two files of that name, damage, not
-    two dimensions, no snippets, another width, and (check_finite) NaN or infinite values.
+    path: with `video_id`, a folder or a file for all videos; without it, the file of one video. width: the expected D.
+    InputError, with file and video: there is no such file or key, or two files of that name; the file is damaged; the
+    array has not two dimensions, no snippets or another width; or (check_finite) a value is NaN or infinite.
     """
     if video_id is not None and not os.path.isdir(path):
         where = f"{path}: video {excerpt(video_id)}"
@@ -52,7 +52,7 @@ def read_features(
 
 
 def find_features(folder: str | os.PathLike, video_id: str) -> Path | None:
-    """The file of a video in a folder of features, None where it has none. InputError: it has more than one."""
+    """The file of a video in a folder of features; None if there is none. InputError: there is more than one."""
     if "/" in video_id or video_id in ("", ".", ".."):
         return None
     candidates = (Path(folder, video_id + suffix) for suffix in SUFFIXES)
@@ -71,19 +71,19 @@ def feature_videos(path: str | os.PathLike) -> list[str]:
     names = _with_arrays(Path(path), lambda names, _: None if names is None else sorted(names))
     if names is None:
         raise InputError(
-            f"{path}: holds one array, expected a folder with a file a video, or a file with a key a video"
+            f"{path}: holds one array, expected a folder with one file per video, or a file with one key per video"
         )
     return names
 
 
 def _with_arrays(path: Path, use: Callable[[Collection[str] | None, _Read], _Result]) -> _Result:
-    """use(names, read): the names of the file's arrays, None where it is a single one, and what reads one of them."""
+    """use(names, read). names: of the arrays of the file; None if it is a single array. read: name -> array."""
     try:
         with _opened(path) as (names, read):
             return use(names, read)
     except InputError:
         raise
-    except Exception as error:  # whatever NumPy, zipfile and HDF5 make of damaged bytes; nothing else runs in there
+    except Exception as error:  # NumPy, zipfile and HDF5 raise many types for damaged bytes; no other code runs here
         raise InputError(
             f"{path}: cannot be read as features ({excerpt(str(error))}): was it written completely?"
         ) from None
@@ -95,7 +95,7 @@ def _opened(path: Path) -> Iterator[tuple[Collection[str] | None, _Read]]:
     if start.startswith(b"\x93NUMPY"):
         yield None, lambda _: np.load(path, allow_pickle=False)
     elif start == _HDF5:
-        import h5py  # here: it takes a quarter of a second, and most datasets do not need it
+        import h5py  # here, because it takes a quarter of a second and most datasets do not need it
 
         with h5py.File(path) as file:
             yield file.keys(), lambda name: _hdf5_array(file[name], f"{path}: {excerpt(name)}")
@@ -115,7 +115,7 @@ def _is_torch_zip(path: Path) -> bool:
 
 
 def _hdf5_array(node: Any, where: str) -> np.ndarray:
-    """The values of an HDF5 dataset; of a group, those of the dataset in it that `_own_name` chooses."""
+    """The values of an HDF5 dataset. For a group: those of the dataset in it that `_own_name` chooses."""
     if hasattr(node, "keys"):
         node = node[_own_name(node.keys(), "", where)]
     if node.nbytes > MAX_BYTES:
@@ -124,7 +124,7 @@ def _hdf5_array(node: Any, where: str) -> np.ndarray:
 
 
 def _own_name(names: Collection[str] | None, file_name: str, where: str) -> str | None:
-    """The array to read of a video's own file."""
+    """The name of the array to read from the file of one video; None if the file is a single array."""
     if names is None:
         return None
     for name in (_without_suffix(file_name), "features"):
@@ -137,9 +137,9 @@ def _own_name(names: Collection[str] | None, file_name: str, where: str) -> str 
 
 
 def _shared_name(names: Collection[str] | None, video_id: str, where: str) -> str:
-    """The array to read of a file for all videos."""
+    """The name of the array to read from a file for all videos."""
     if names is None:
-        raise InputError(f"{where}: the file holds one array, not one a video: give the folder of such files")
+        raise InputError(f"{where}: the file holds one array, not one per video: give the folder of such files")
     if video_id not in names:
         some = excerpt(sorted(itertools.islice(names, 4)))
         raise InputError(f"{where}: not among the {len(names)} videos of the file (such as {some})")
@@ -152,11 +152,11 @@ def _checked(features: np.ndarray, where: str, width: int | None) -> np.ndarray:
     if features.dtype.kind not in "fiu":
         raise InputError(f"{where}: values of type {features.dtype}, expected numbers (float16 or float32)")
     if features.ndim != 2 or 0 in features.shape:
-        raise InputError(f"{where}: shape {excerpt(features.shape)}, expected [snippets, feature width], one at least")
+        raise InputError(f"{where}: shape {excerpt(features.shape)}, expected [snippets, feature width], at least one")
     if width is not None and features.shape[1] != width:
         raise InputError(f"{where}: shape {features.shape}, expected [snippets, {width}] as in the other feature files")
     dtype = np.float16 if features.dtype == np.float16 else np.float32
-    with np.errstate(over="ignore"):  # what overflows float32 is found as infinite
+    with np.errstate(over="ignore"):  # a value that overflows float32 becomes infinite and is found later
         return np.ascontiguousarray(features, dtype)
 
 

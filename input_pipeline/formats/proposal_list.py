@@ -2,7 +2,7 @@
 
 proposal_list_text.py says how they are written. P-GCN's parser has three rules ("golden rules"): it skips segments
 with end <= start, skips segments that start past the video, and clips an end past the video. The ReadReport counts all
-three. Everything else that is wrong is an InputError with its line.
+three. Any other fault is an InputError with its line.
 """
 
 import os
@@ -22,9 +22,9 @@ from input_pipeline.videos.records import VideoRecord
 class NormalizedVideo:
     """One group of a normalized list, as written: G instances, P proposals, times as fractions of the video.
 
-    num_frames is the header's product, 1 where the list does not know it. gt_labels [G] int64, gt_fractions [G, 2],
+    num_frames is the product in the header; 1 if the list does not know it. gt_labels [G] int64, gt_fractions [G, 2],
     proposal_labels [P] int64, proposal_tiou, proposal_overlap_self [P], proposal_fractions [P, 2] float64;
-    proposal_scores [P] or None.
+    proposal_scores [P] or None. Labels are class indices.
     """
 
     video_id: str
@@ -46,8 +46,8 @@ def read_proposal_list(
 ) -> list[VideoRecord]:
     """The videos of a P-GCN list in file order, also those without instances or proposals.
 
-    fps: frames a second, which the list does not say. num_classes: a class index above it is an InputError.
-    proposal_coverage counts the proposal before its end is clipped (golden rule).
+    fps: frames per second, which the list does not give. num_classes: a class index above it is an InputError.
+    proposal_coverage is that of the proposal before its end is clipped (golden rule).
     """
     report = report or ReadReport()
     return [_record(group, group.num_frames, fps, report) for group in read_groups(path, False, num_classes)]
@@ -67,8 +67,8 @@ def read_normalized_proposal_list(
 ) -> list[VideoRecord]:
     """The videos of an SSN normalized list in frames: frame = int(fraction * n_frames), as SSN converts them.
 
-    num_frames: {video id: frames}; None: those of the list's own headers, which must say more than 1 then. Segments
-    that shrink to nothing in whole frames are skipped and counted with those of end <= start.
+    num_frames: {video id: frames}; None: those in the headers of the list, which must then be above 1. Segments that
+    are empty in whole frames are skipped, and counted with those of end <= start.
     """
     report = report or ReadReport()
     records = []
@@ -77,7 +77,7 @@ def read_normalized_proposal_list(
         if not (num_frames is None) < frames <= MAX_FRAMES:
             raise InputError(
                 f"{path}:{group.line}: {group.video_id} has no frame count: the list holds fractions of the video; give"
-                " annotations that state its duration"
+                " annotations with its duration"
             )
         in_frames = replace(
             group, ground_truth=_scaled(group.ground_truth, 1, frames), proposals=_scaled(group.proposals, 3, frames)
@@ -89,13 +89,13 @@ def read_normalized_proposal_list(
 def write_proposal_list(path: str | os.PathLike, records: Iterable[VideoRecord]) -> None:
     """Writes records as a P-GCN list; `read_proposal_list` with the same fps gives them back.
 
-    A clipped end is written as it was before, which the coverage tells. InputError: an id that a list cannot hold.
+    A clipped end is written as it was before: it follows from the coverage. InputError: a list cannot hold an id.
     """
     _write(path, _list_lines((_group_of_record(record) for record in records), fractions=False))
 
 
 def write_normalized_list(path: str | os.PathLike, videos: Iterable[NormalizedVideo]) -> None:
-    """Writes a normalized list; `read_normalized_list` gives the same videos back. InputError as above."""
+    """Writes a normalized list; `read_normalized_list` gives the same videos back. InputError: as above."""
     _write(path, _list_lines((_group_of_normalized(video) for video in videos), fractions=True))
 
 
@@ -119,7 +119,7 @@ def normalize(record: VideoRecord) -> NormalizedVideo:
 
 
 def _record(group: Group, num_frames: int, fps: float, report: ReadReport) -> VideoRecord:
-    """The golden rules applied to a group whose times are frames."""
+    """The record of a group whose times are frames, by the golden rules."""
     gt_kept = _kept(group, "ground truth", group.ground_truth, 1, num_frames, report)
     kept = _kept(group, "proposal", group.proposals, 3, num_frames, report)
     ground_truth, proposals = group.ground_truth.values[gt_kept], group.proposals.values[kept]
@@ -162,7 +162,7 @@ def _scaled(rows: Rows, first_time: int, num_frames: int) -> Rows:
 
 
 def _fractions(frames: np.ndarray, num_frames: int) -> np.ndarray:
-    """frames / num_frames, a bit up where truncation would give the frame before."""
+    """frames / num_frames, raised by the smallest step if truncation would give the frame before."""
     fractions = frames / num_frames
     return np.where(np.floor(fractions * num_frames) < frames, np.nextafter(fractions, 2), fractions)
 

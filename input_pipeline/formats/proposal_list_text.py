@@ -1,4 +1,4 @@
-"""The text of proposal lists, group by group: what stands in the file, checked, but no rule applied to it yet.
+"""The text of proposal lists, group by group: the values in the file, checked, before any rule is applied.
 
 A line that starts with '#' opens the group of one video:
 
@@ -12,8 +12,8 @@ A line that starts with '#' opens the group of one video:
     2 0.8623 0.8750 62 198
     0 0.0000 0.0000 330 353
 
-Times are whole frames (P-GCN) or fractions of the video (SSN, normalized). A label is here a class index 1..K; a
-proposal that no instance overlaps has 0. The sixth column, the generator's own score, is our extension. Blank lines are
+Times are whole frames (P-GCN) or fractions of the video (SSN, normalized). Here a label is a class index 1..K; a
+proposal that overlaps no instance has 0. The sixth column, the generator's own score, is our extension. Blank lines are
 ignored.
 """
 
@@ -55,15 +55,15 @@ class Group:
 
     @property
     def scores(self) -> np.ndarray | None:
-        """[P] the generator's scores, None where the list has no such column."""
+        """[P] the scores of the generator; None if the list has no such column."""
         return self.proposals.values[:, 5] if self.proposals.values.shape[1] == 6 else None
 
 
 def read_groups(path: str | os.PathLike, fractions: bool, num_classes: int | None = None) -> list[Group]:
-    """All groups of a list in file order; `fractions` says which kind of times is expected.
+    """All groups of a list in file order. fractions: whether times are fractions of the video or frames.
 
-    InputError, with the line: not this format, truncated, a number missing, not finite or out of range, a label above
-    num_classes, a video listed twice.
+    InputError, with the line: the file has another format or is truncated; a number is missing, not finite or out of
+    range; a label is above num_classes; or a video is listed twice.
     """
     groups, first_line = [], {}
     for lines in _split_at_headers(path):
@@ -71,7 +71,7 @@ def read_groups(path: str | os.PathLike, fractions: bool, num_classes: int | Non
         if group.video_id in first_line:
             raise InputError(
                 f"{path}:{group.line}: video {excerpt(group.video_id)} was listed at line {first_line[group.video_id]}"
-                " already: keep one group a video"
+                " already: keep one group per video"
             )
         first_line[group.video_id] = group.line
         groups.append(group)
@@ -79,11 +79,11 @@ def read_groups(path: str | os.PathLike, fractions: bool, num_classes: int | Non
 
 
 def group_lines(group: Group, fractions: bool) -> Iterator[str]:
-    """The lines of a group, without its '#' line. InputError: an id that would not be read back."""
+    """The lines of a group, without its '#' line. InputError: the id could not be read back."""
     name = group.video_id
     if not name or name != name.strip() or name.startswith("#") or "/" in name or "\n" in name:
         raise InputError(
-            f"video id {excerpt(name)} cannot stand in a list: use ids without '/', leading '#' and line breaks"
+            f"video id {excerpt(name)} cannot be written to a list: use ids without '/', leading '#' and line breaks"
         )
     yield from (name, str(group.num_frames), "1")
     decimals = 4 if fractions else 0
@@ -98,7 +98,7 @@ def _row_lines(rows: Rows, decimals: tuple[int, ...]) -> Iterator[str]:
 
 
 def _number_text(value: float, decimals: int) -> str:
-    """The customary number of decimals, more only where these would lose digits."""
+    """The usual number of decimals; more only if digits would be lost."""
     fixed = f"{value:.{decimals}f}"
     return fixed if float(fixed) == value else repr(value)
 
@@ -125,7 +125,7 @@ def _split_at_headers(path: str | os.PathLike) -> Iterator[list[_Line]]:
 
 
 class _Cursor:
-    """Takes the lines of one group from the front, and says where it stands when they are not what they should be."""
+    """Takes the lines of one group in order. Its errors name the line that is not as expected."""
 
     def __init__(self, path: str | os.PathLike, lines: list[_Line]):
         self._path, self._lines, self._next = path, lines, 0
@@ -137,7 +137,8 @@ class _Cursor:
         return self._lines[self._next - 1]
 
     def rows(self, what: str, columns: tuple[str, ...], optional: int = 0) -> Rows:
-        """A section: its count, then as many lines of equally many columns; the last `optional` ones may be absent."""
+        """A section: its count, then that number of lines, all with the same columns. The last `optional` columns may
+        be absent."""
         number, text = self.take(f"the number of {what} lines")
         remaining = len(self._lines) - self._next
         if not (text.isascii() and text.isdigit()):
@@ -200,14 +201,14 @@ def _parse_num_frames(cursor: _Cursor) -> int:
     if not 1 <= product <= MAX_FRAMES:
         raise cursor.error(
             line,
-            f"found {excerpt(count)} and {excerpt(factor)}, expected a frame count and a factor of 1 frame at least",
+            f"found {excerpt(count)} and {excerpt(factor)}, expected a frame count and a factor: at least 1 frame",
         )
     return int(product)
 
 
 @dataclass(frozen=True)
 class _Checks:
-    """Value ranges of a section, vectorized: lists run to a million lines."""
+    """Checks the ranges of all values of a section at once, because lists can have a million lines."""
 
     path: str | os.PathLike
     fractions: bool
@@ -227,7 +228,7 @@ class _Checks:
             self._refuse(rows, ((segments < 0) | (segments > 1)).any(1), hint)
         else:
             self._refuse(rows, (segments < 0).any(1), "a negative frame: expected frames from 0")
-            hint = f"a time that is no whole frame below {MAX_FRAMES}: is it an SSN normalized list (fractions)?"
+            hint = f"a time that is not a whole frame below {MAX_FRAMES}: is it an SSN normalized list (fractions)?"
             self._refuse(rows, ((segments > MAX_FRAMES) | (segments % 1 != 0)).any(1), hint)
 
     def _refuse(self, rows: Rows, bad: np.ndarray, what: str) -> None:

@@ -1,6 +1,6 @@
 """Proposals in seconds: CSV and ActivityNet's proposal JSON. Both are class-agnostic; label columns are ignored.
 
-CSV: a header line, then one line a proposal; columns in any order, and the lines of a video anywhere in the file:
+CSV: a header line, then one line per proposal; columns in any order, and the lines of a video anywhere in the file:
 
     video_id,start_seconds,end_seconds,score
     video_test_0000004,3.2,9.6,0.91
@@ -47,8 +47,8 @@ class VideoProposals:
 def read_proposal_csv(path: str | os.PathLike, report: ReadReport | None = None) -> list[VideoProposals]:
     """The proposals of every video in file order; videos in the order in which they first occur.
 
-    InputError, with the line: no header, a column missing, too few or too many cells, an empty video id, a time that is
-    negative or not finite, a score that is not finite.
+    InputError, with the line: the header or a column is missing, there are too few or too many cells, a video id is
+    empty, a time is negative or not finite, or a score is not finite.
     """
     report = report or ReadReport()
     rows = _csv_rows(path)
@@ -76,7 +76,8 @@ def read_proposal_csv(path: str | os.PathLike, report: ReadReport | None = None)
 def read_proposal_json(path: str | os.PathLike, report: ReadReport | None = None) -> list[VideoProposals]:
     """The proposals of every video in file order. All proposals of a video have a score, or none has.
 
-    InputError, with the video: another form, a segment that is not two times from 0, a score that is not finite.
+    InputError, with the video: the file has another form, a segment is not two times >= 0, a score is not finite, or
+    only some proposals of the video have scores.
     """
     report = report or ReadReport()
     content = read_json(path)
@@ -92,7 +93,7 @@ def read_proposal_json(path: str | os.PathLike, report: ReadReport | None = None
 def write_proposal_csv(path: str | os.PathLike, videos: Iterable[VideoProposals]) -> None:
     """Writes the CSV form; `read_proposal_csv` gives the videos back, except those without proposals.
 
-    InputError: scores for some videos only, an id that a CSV cell cannot hold, a path that cannot be written.
+    InputError: only some videos have scores, a CSV cell cannot hold an id, or the file cannot be written.
     """
     videos = [video for video in videos if len(video.segments_seconds)]
     scored = any(video.scores is not None for video in videos)
@@ -102,11 +103,12 @@ def write_proposal_csv(path: str | os.PathLike, videos: Iterable[VideoProposals]
     for video in videos:
         if video.video_id != video.video_id.strip() or not video.video_id or {*"\r\n"} & {*video.video_id}:
             raise InputError(
-                f"video id {excerpt(video.video_id)} cannot stand in a CSV: use ids without outer blanks or line breaks"
+                f"video id {excerpt(video.video_id)} cannot be written to a CSV: use ids without blanks at the ends and"
+                " without line breaks"
             )
         if scored and video.scores is None:
             raise InputError(
-                f"video {excerpt(video.video_id)} has no proposal scores, others have: a CSV has all or none"
+                f"video {excerpt(video.video_id)} has no proposal scores, others have: give scores to all or to none"
             )
         columns = [video.segments_seconds] + ([video.scores] if scored else [])
         writer.writerows([video.video_id, *map(repr, row)] for row in np.column_stack(columns).tolist())
@@ -122,7 +124,8 @@ def write_proposal_json(path: str | os.PathLike, videos: Iterable[VideoProposals
 def proposal_format(path: str | os.PathLike) -> str:
     """Which form a proposal file has: 'list' (P-GCN, frames), 'normalized' (SSN, fractions), 'json' or 'csv' (seconds).
 
-    By content: a list starts with '#', a normalized one gives its videos a single frame. InputError: not text.
+    The content shows it: a list starts with '#', and a normalized list gives its videos a single frame.
+    InputError: the file is not text.
     """
     text = read_text(path).lstrip()
     if not text.startswith("#"):
@@ -147,7 +150,7 @@ def _csv_rows(path: str | os.PathLike) -> Iterator[tuple[int, list[str]]]:
 
 
 def _column(names: list[str], what: str, where: str) -> int | None:
-    """Where the header has column `what`; None for an absent score."""
+    """The position of column `what` in the header; None if the score is absent."""
     for spelling in COLUMN_NAMES[what]:
         if spelling in names:
             return names.index(spelling)

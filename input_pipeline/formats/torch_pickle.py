@@ -1,7 +1,7 @@
 """The pickles that torch.save writes, read without torch and without pickle: nothing in them can run code.
 
 A pickle is a program for a stack machine. The machine below knows only the instructions that tensors and flat
-containers of them need; where pickle would call a function, it builds a description (TensorRef) instead.
+containers of tensors need. Where pickle would call a function, this machine builds a description (TensorRef).
 """
 
 import pickletools
@@ -29,7 +29,7 @@ _ALLOWED = {
     *((module, storage) for module in ("torch", "torch.cuda") for storage in STORAGE_DTYPES),
 }
 _REFUSAL = (
-    "refused, since only tensors are read and other pickles can run code: save features by torch.save(tensor, file)"
+    "refused: only tensors are read, because other pickles can run code; save features with torch.save(tensor, file)"
 )
 _LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"} | {
     "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING",
@@ -40,7 +40,7 @@ _IGNORED = {"PROTO", "FRAME"}
 
 
 class StorageRef(NamedTuple):
-    """A flat array of `count` values, kept in the file under `key`; dtype as in STORAGE_DTYPES."""
+    """A flat array of `count` values, stored in the file under `key`. dtype: as in STORAGE_DTYPES."""
 
     key: str
     dtype: str
@@ -57,7 +57,7 @@ class TensorRef(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """A function or class that the pickle names; it is never looked up."""
+    """The name of a function or class in the pickle. It is never imported."""
 
     module: str
     name: str
@@ -66,8 +66,9 @@ class _Name(NamedTuple):
 def load(stream: BinaryIO, where: str) -> tuple[object, dict[str, StorageRef]]:
     """The content of the pickle that starts here, with TensorRefs for tensors, and all storages by key.
 
-    Beside tensors: dicts with text or whole numbers as keys, lists, tuples, numbers, text. InputError: anything else.
-    Afterwards `stream` stands behind the pickle. It should be in memory, where damaged lengths do no harm.
+    Beside tensors, it may have dicts with text or whole numbers as keys, lists, tuples, numbers and text.
+    InputError: it has anything else. Afterwards, `stream` is at the end of the pickle. The stream should be in memory,
+    where damaged lengths do no harm.
     """
     machine = _Machine(where)
     try:
@@ -147,7 +148,7 @@ class _Machine:
             case "REDUCE":
                 arguments, function = self.pop(), self.pop()
                 self._stack.append(self._result(function, arguments))
-            case "BUILD":  # attributes of the object below: a state_dict has some, and they are not needed
+            case "BUILD":  # attributes of the object below it on the stack: a state_dict has some; they are not needed
                 self.pop()
                 self._expect(dict)
             case _:
@@ -169,7 +170,7 @@ class _Machine:
     def _set_items(self, items: list[object]) -> None:
         keys, values = items[::2], items[1::2]
         if not all(isinstance(key, str | int) for key in keys):
-            raise ValueError("a key that is no text")
+            raise ValueError("a key that is not text")
         self._expect(dict).update(zip(keys, values, strict=True))
 
     def _name(self, module: object, name: object) -> _Name:

@@ -21,8 +21,8 @@ _StorageBytes = Callable[[StorageRef], bytes]
 class TensorFile:
     """A file with one tensor, or with a dict of tensors.
 
-    names: the keys of the dict's tensors, None where the file is one tensor. InputError: another file, damage, a
-    pickle of anything else than tensors and flat dicts of them (it is never run).
+    names: the keys of the tensors in the dict; None if the file is one tensor. InputError: the file is of another kind
+    or damaged, or its pickle (which is never run) holds anything but tensors and flat dicts of them.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -38,9 +38,9 @@ class TensorFile:
             raise InputError(f"{path}: found a {type(content).__name__}, expected a tensor or a dict of tensors")
 
     def read(self, name: str | None = None) -> np.ndarray:
-        """The tensor, of its own dtype (bfloat16 as float32). `name`: which one, where the file has `names`.
+        """The tensor in its own dtype (bfloat16 as float32). name: which one, if the file has `names`.
 
-        InputError: no such tensor, or it does not fit what is stored, or has no values.
+        InputError: there is no such tensor, it does not fit the stored values, or it has no values.
         """
         if name not in self._tensors:
             raise InputError(f"{self._path}: no tensor {excerpt(name)} among {excerpt(self.names)}")
@@ -51,13 +51,13 @@ def _open_zip(path: str, data: bytes) -> tuple[object, _StorageBytes]:
     """The content of a zip-format file: folder/data.pkl, folder/data/KEY for every storage, folder/byteorder."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except Exception as error:  # whatever zipfile makes of damaged bytes
+    except Exception as error:  # zipfile raises many types for damaged bytes
         raise _damaged(path, error) from None
 
     def member(name: str) -> bytes:
         try:
             info = archive.getinfo(name)
-            if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; nothing can be blown up here
+            if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; this refuses zip bombs
                 raise ValueError(f"{name} is compressed")
             return archive.read(info)
         except Exception as error:
@@ -80,7 +80,7 @@ def _open_legacy(path: str, data: bytes) -> tuple[object, _StorageBytes]:
     """
     stream = io.BytesIO(data)
     if any(torch_pickle.load(stream, path)[0] != number for number in (LEGACY_MAGIC, LEGACY_PROTOCOL)):
-        raise InputError(f"{path}: a pickle that torch.save did not write; save features by torch.save(tensor, file)")
+        raise InputError(f"{path}: a pickle that torch.save did not write; save features with torch.save(tensor, file)")
     system, _ = torch_pickle.load(stream, path)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise _big_endian(path)
@@ -98,7 +98,7 @@ def _open_legacy(path: str, data: bytes) -> tuple[object, _StorageBytes]:
 
 
 def _array(tensor: TensorRef, storage_bytes: _StorageBytes, path: str) -> np.ndarray:
-    """The values of the tensor, copied and in C order. Every index is checked against the storage before."""
+    """A copy of the values of the tensor, in C order. Before that, every index is checked against the storage."""
     storage, shape = tensor.storage, tensor.shape
     data = storage_bytes(storage)
     strides = [stride if size > 1 else 0 for size, stride in zip(shape, tensor.strides, strict=False)]
@@ -131,4 +131,4 @@ def _damaged(path: str, reason: object) -> InputError:
 
 
 def _big_endian(path: str) -> InputError:
-    return InputError(f"{path}: written by torch on a big-endian machine; expected a file of a little-endian one")
+    return InputError(f"{path}: written by torch on a big-endian machine; expected a file from a little-endian one")

@@ -12,7 +12,7 @@ MAX_SECONDS = 1e8  # three years of video; a larger number is a mistake
 class ReadReport:
     """What readers skipped or changed by their documented rules: {what: [where, ...]} in reading order.
 
-    Pass one to a reader and it is filled; one report may serve several files.
+    A reader fills the report that it gets. One report may be used for several files.
     """
 
     findings: dict[str, list[str]] = field(default_factory=dict)
@@ -26,23 +26,26 @@ class ReadReport:
         return len(self.findings.get(what, ()))
 
     def lines(self) -> list[str]:
-        """One printable line a finding: how often, what, and where first."""
+        """One line for each finding: how often, what, and where it occurred first."""
         return [f"{len(where)} x {what} (first: {where[0]})" for what, where in self.findings.items()]
 
 
 def parse_seconds(value: object, where: str, what: str) -> float:
-    """A time in seconds from JSON or CSV: a number or its text. InputError: anything else, negative, not finite."""
+    """A time in seconds from JSON or CSV: a number, or text with a number.
+
+    InputError: the value is something else, negative or not finite.
+    """
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 <= seconds <= MAX_SECONDS:
-        raise InputError(f"{where}: {what} is {excerpt(value)}, expected seconds: a number from 0")
+        raise InputError(f"{where}: {what} is {excerpt(value)}, expected seconds: a number >= 0")
     return seconds
 
 
 def parse_segment(value: object, where: str) -> tuple[float, float]:
-    """[start, end] in seconds, in whatever order. InputError: not two times."""
+    """[start, end] in seconds; the order is not checked. InputError: the value is not two times."""
     if not isinstance(value, list) or len(value) != 2:
         raise InputError(f"{where}: segment is {excerpt(value)}, expected [start, end] in seconds")
     return parse_seconds(value[0], where, "segment start"), parse_seconds(value[1], where, "segment end")

@@ -1,4 +1,4 @@
-"""Which instance a proposal belongs to: the columns of a proposal list, computed where a file does not have them."""
+"""The instance that a proposal belongs to: the columns of a proposal list, for files that do not have them."""
 
 import numpy as np
 
@@ -10,10 +10,10 @@ def label_proposals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(class indices [P] int64, tIoU [P], overlap_self [P], coverage [P], float64) of proposals, as in VideoRecord.
 
-    proposals [P, 2] and gt_segments [G, 2] are frames, before clipping to the video where they reach beyond it;
-    gt_labels [G] are class indices 1..K. Lengths are end - start, without the +1 of `regression_targets` and of the
-    neighbors: that reproduces the golden lists to their 4 decimals. Of equally good instances the first wins. A
-    proposal that overlaps no instance has class, tIoU and overlap_self 0.
+    proposals [P, 2] and gt_segments [G, 2] are frames, not yet clipped to the video; gt_labels [G] are class indices
+    1..K. Lengths are end - start, without the +1 of `regression_targets` and of the neighbors; this reproduces the
+    golden lists to their 4 decimals. Among equally good instances, the first one is used. A proposal that overlaps no
+    instance has class, tIoU and overlap_self 0.
     """
     proposals = np.asarray(proposals).reshape(-1, 2)
     gt_segments, gt_labels = np.asarray(gt_segments).reshape(-1, 2), np.asarray(gt_labels, np.int64)

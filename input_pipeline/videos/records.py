@@ -1,4 +1,4 @@
-"""VideoRecord: one video's annotations and proposals, whatever file they came from."""
+"""VideoRecord: the annotations and proposals of one video, the same for all kinds of files."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from contextloc_jax.core.ranges import one_of
 
-FEATURE_DTYPE = one_of("float16", "float32")  # in which the snippet features of a video may be stored
+FEATURE_DTYPE = one_of("float16", "float32")  # the dtypes in which snippet features may be stored
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class VideoRecord:
     gt_labels              [G]    int64    class index 1..K
     gt_segments            [G, 2] int64    start_frame, end_frame
     proposals              [P, 2] int64    start_frame, end_frame
-    proposal_labels        [P]    int64    class index of the instance with the best tIoU, 0 where none
+    proposal_labels        [P]    int64    class index of the instance with the best tIoU; 0 if there is none
     proposal_tiou          [P]    float64  that best tIoU
     proposal_overlap_self  [P]    float64  share of the proposal inside that instance
     proposal_coverage      [P]    float64  share of the video that the (unclipped) proposal spans
     proposal_scores        [P]    float64  the generator's own score, or None
-    group                  what must not be split between training and validation (a person); '': the video itself
+    group                  videos of one group (a person) stay together in training or validation; '': the video itself
     """
 
     video_id: str

@@ -101,7 +101,7 @@ def test_the_summary_names_what_is_not_as_it_should_be_and_nothing_else():
     videos = [written("a", num_snippets=86), *(written(name) for name in many)]
     report = report_of(videos[0], missing_features=many, listed=frozenset(["a", *many]), reading=reading, timing=TIMING)
     lines = summary_lines(report)
-    assert lines[0].startswith("tiny train: 1 of 9 videos, 1 minutes, 1 instances of 1 classes, 1 proposals a video")
+    assert lines[0].startswith("tiny train: 1 of 9 videos, 1 minutes, 1 instances of 1 classes, 1 proposals per video")
     assert "  8 videos left out: without features: v0, v1, v2, v3, v4 and 3 more" in lines
     assert "  1 videos whose features do not fit their duration: a" in lines
     assert any("the median of these has 1.85 times as many snippets" in line for line in lines)

@@ -28,7 +28,7 @@ def test_csv_without_annotations_takes_its_lengths_from_the_features(tmp_path):
     report = split_report(builder)
     assert report["guessed_frames"] == report["no_ground_truth"] == ["test_0", "test_1"]
     assert builder.report()["notes"] == [
-        "25 frames a second assumed for 2 videos (config.data.fps), as no file says it"
+        "25 frames per second assumed for 2 videos (config.data.fps), as no file gives it"
     ]
 
 
@@ -94,7 +94,9 @@ def test_annotated_instances_become_frames_and_class_indices():
 
 
 def test_an_annotated_label_of_no_class_is_one_line():
-    with pytest.raises(InputError, match=r"^p\.csv: video 'v': annotated label 'swim' is none of the 2 classes[^\n]*$"):
+    with pytest.raises(
+        InputError, match=r"^p\.csv: video 'v': annotated label 'swim' is not one of the 2 classes[^\n]*$"
+    ):
         read_record([(1, 2)], annotated([(1, 2)], ["swim"], duration_seconds=20.0))
 
 

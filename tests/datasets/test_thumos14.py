@@ -60,7 +60,7 @@ def test_annotated_labels_that_the_dataset_does_not_have(tmp_path):
     seconds = record.proposals[0] / record.fps
     Path(keys["test_proposals"]).write_text(f"video_id,start,end\n{record.video_id},{seconds[0]},{seconds[1]}\n")
     write_annotations(keys["annotations"], [annotation(record, "test")])
-    with pytest.raises(InputError, match=r"^[^\n]*annotated label '(lift|turn)' is none of the 20 classes[^\n]*$"):
+    with pytest.raises(InputError, match=r"^[^\n]*annotated label '(lift|turn)' is not one of the 20 classes[^\n]*$"):
         prepare("thumos14", tmp_path / "tfds", data_settings(**TIMES | keys))
     named = VideoAnnotation(record.video_id, ("Diving",), np.array([[1.0, 5.0]]), "test", record.duration_seconds)
     write_annotations(keys["annotations"], [named])

@@ -116,7 +116,7 @@ def test_one_file_for_all_videos(tmp_path):
 
 def test_a_single_array_is_not_taken_for_every_video(tmp_path):
     for path in (written(tmp_path / "a.npy", npy(X)), TENSORS / "tensor_zip"):
-        with pytest.raises(InputError, match="video 'a': the file holds one array, not one a video: give the folder"):
+        with pytest.raises(InputError, match="video 'a': the file holds one array, not one per video: give the folder"):
             read_features(path, "a")
         with pytest.raises(InputError, match="holds one array"):
             feature_videos(path)

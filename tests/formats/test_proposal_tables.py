@@ -94,7 +94,7 @@ def test_csv_writer_refuses_what_it_could_not_read_back(tmp_path):
     with pytest.raises(InputError, match="has no proposal scores, others have"):
         write_proposal_csv(tmp_path / "p.csv", mixed)
     for bad_id in ("", " a", "a\nb", "a\r"):
-        with pytest.raises(InputError, match="cannot stand in a CSV"):
+        with pytest.raises(InputError, match="cannot be written to a CSV"):
             write_proposal_csv(tmp_path / "p.csv", [VideoProposals(bad_id, np.array([[0.0, 1.0]]))])
     assert not list(tmp_path.iterdir())
 
