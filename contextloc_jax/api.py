@@ -125,7 +125,7 @@ class Localizer:
 
         Args:
           features: [T, D] snippet features, finite numbers; D as in training.
-          proposals_seconds: [N, 2] start and end, in seconds. The model scores all of them.
+          proposals_seconds: [N, 2] start and end, in seconds.
           fps: frames per second of the video that the features were extracted from; by default config.data.fps.
           duration_seconds: of the video; by default the time that its snippets cover.
           video_id: the name of the video in the result. The random draw of neighbors depends on it.
