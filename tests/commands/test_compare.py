@@ -39,7 +39,7 @@ def test_few_videos_prove_nothing(tmp_path, files, capsys):
     comparison = read(tmp_path / "out" / "comparison.json")
     assert comparison["average_mAP"]["interval"][0] > 0
     assert comparison["conclusion"] == "too few videos to tell"
-    assert "so few videos (3) cannot tell" in capsys.readouterr().out.replace("\n", " ")
+    assert "too few videos (3) to tell this from chance" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_scored_workdir_compares_with_an_evaluated_one(tmp_path, files):
