@@ -88,7 +88,7 @@ class Localizer:
 
     @classmethod
     def load(
-        cls, workdir: str | os.PathLike, checkpoint: str = "best", settings: Mapping[str, Any] | None = None
+        cls, workdir: str | os.PathLike, checkpoint: str | int = "best", settings: Mapping[str, Any] | None = None
     ) -> "Localizer":
         """Loads the model of a trained workdir.
 
@@ -104,7 +104,7 @@ class Localizer:
         from contextloc_jax.workdir.config_file import FREE_KEYS
 
         changes = dict(settings or {})
-        trained = read_trained(str(workdir), checkpoint, strict_restore=False)
+        trained = read_trained(str(workdir), str(checkpoint), strict_restore=False)
         if wrong := [key for key in changes if not key.startswith(FREE_KEYS) or key not in trained.config]:
             raise InputError(
                 f"Localizer.load: {wrong[0]!r} is not a setting that a trained model can change; expected keys such as "
@@ -125,7 +125,7 @@ class Localizer:
 
         Args:
           features: [T, D] snippet features, finite numbers; D as in training.
-          proposals_seconds: [N, 2] start and end, in seconds. The model scores all of them.
+          proposals_seconds: [N, 2] start and end, in seconds.
           fps: frames per second of the video that the features were extracted from; by default config.data.fps.
           duration_seconds: of the video; by default the time that its snippets cover.
           video_id: the name of the video in the result. The random draw of neighbors depends on it.

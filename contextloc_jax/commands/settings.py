@@ -111,7 +111,6 @@ def read_settings(flat: Mapping[str, Any]) -> Settings:
         raise InputError(
             "config.refit needs held-out videos to choose the best epoch; set config.data.validation_fraction above 0"
         )
-    own = {field.name: values[field.name] for field in fields(Settings) if field.name in RANGES}
     return Settings(
         flat=dict(values),
         model=_model(values),
@@ -124,10 +123,16 @@ def read_settings(flat: Mapping[str, Any]) -> Settings:
         detection=_detection(values),
         inputs=_inputs(values),
         kind=KINDS[values["parallel"]],
+        seed=values["seed"],
+        batch_size=values["batch_size"],
+        gradient_accumulation=values["gradient_accumulation"],
+        num_epochs=values["num_epochs"],
+        log_every=values["log_every"],
+        evaluate_every=values["evaluate_every"],
+        keep_checkpoints=values["keep_checkpoints"],
         refit=values["refit"],
         profile=values["profile"],
         optimizer=_section(values, "optimizer."),
-        **own,
     )
 
 

@@ -43,7 +43,8 @@ def train(
     stop_signal: after it is received, the run saves everything and raises Stopped.
     strict_restore: refuse a damaged checkpoint instead of resuming from the one before.
     """
-    parallel, stop_signal.alone = settings.make_parallel(), jax.process_count() == 1
+    parallel = settings.make_parallel()
+    stop_signal.alone = jax.process_count() == 1
     parallel.check_batch_size(settings.batch_size, settings.gradient_accumulation)
     fitting = Fitting(settings, inputs, parallel, make_writer, stop_signal, strict_restore)
     with _only_run_of(workdir, settings.flat):

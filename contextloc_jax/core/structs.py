@@ -122,9 +122,13 @@ def concatenate(parts: Sequence[Detections]) -> Detections:
     """Joins detections of different videos. InputError: `parts` is empty, or the parts differ in `labels`."""
     if not parts or any(part.labels != parts[0].labels for part in parts):
         raise InputError("concatenate: expected detections of at least one video, all with the same labels")
+    video_ids = [video_id for part in parts for video_id in part.video_ids]
+    if len(set(video_ids)) < len(video_ids):
+        twice = next(video_id for video_id in video_ids if video_ids.count(video_id) > 1)
+        raise InputError(f"concatenate: video {twice!r} occurs twice; expected every video once")
     offsets = np.cumsum([0, *(len(part.video_ids) for part in parts)])
     return Detections(
-        video_ids=[video_id for part in parts for video_id in part.video_ids],
+        video_ids=video_ids,
         labels=parts[0].labels,
         video=np.concatenate([part.video + offset for part, offset in zip(parts, offsets, strict=False)]),
         label=np.concatenate([part.label for part in parts]),

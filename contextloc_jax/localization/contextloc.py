@@ -140,9 +140,11 @@ class ContextLoc(nn.Module):
         if not self.batch_norm:
             return activity, completeness
         # A is one of the segments of C, so one set of moments serves both.
-        found = moments(segment_features, node_count, self.norm_axis) if train else None
-        of_a = found and Moments(found.count, found.mean[position], found.variance[position])
-        of_c = found and Moments(found.count, found.mean.reshape(-1), found.variance.reshape(-1))
+        of_a = of_c = None
+        if train:
+            count, mean, variance = moments(segment_features, node_count, self.norm_axis)
+            of_a = Moments(count, mean[position], variance[position])
+            of_c = Moments(count, mean.reshape(-1), variance.reshape(-1))
         return self.activity_norm(activity, of_a), self.completeness_norm(completeness, of_c)
 
 

@@ -7,9 +7,9 @@
     relevance of a key k to a query q: relu(cos(q, k))
     context = sum of relevance times key / sum of relevance
 
-To try another relevance or another context, change this file. `contexts` also runs on windows of snippets
-(retrieval_windows.py). The GPU kernel (retrieval_kernel.py) repeats the same arithmetic, so after a change use
-config.model.retrieval='plain' or 'windows'. Golden rules: tests/golden/README.md, `pooling.npz`.
+To try another relevance, change `relevance`; to try another context, change `contexts`. The windows of
+retrieval_windows.py run the same functions. The GPU kernel (retrieval_kernel.py) repeats the arithmetic, so after a
+change use config.model.retrieval='plain' or 'windows'. Golden rules: tests/golden/README.md, `pooling.npz`.
 
 Retrieval has no parameters, and its inputs are data, so nothing here is differentiated. The context is first retrieved
 and then projected: (alpha K) W, never alpha (K W).
@@ -71,7 +71,12 @@ def as_keys(features: jax.Array, num_snippets: jax.Array, dtype) -> tuple[Keys, 
     rows = jnp.minimum(jnp.arange(len(features)), num_snippets - 1)
     features = features[rows].astype(accumulator(dtype))
     video, norms = jnp.max(features, axis=0), norm(features)
-    return Keys(features, norms, nn.relu(matmul(features, unit(video), dtype)) / norms), video
+    return Keys(features, norms, relevance(matmul(features, unit(video), dtype) / norms)), video
+
+
+def relevance(cosine: jax.Array) -> jax.Array:
+    """How much a key counts for a query, from the cosine of the two: relu(cos), elementwise."""
+    return nn.relu(cosine)
 
 
 def contexts(
@@ -83,20 +88,20 @@ def contexts(
     inside = (time >= first[:, None]) & (time <= last[:, None]) & several[:, None]
 
     query_norm = norm(query)
-    # The few queries stand on the right: a product packs its right side, and would pack the snippets for every group.
-    to_query = nn.relu(matmul(keys.features, query.T, dtype)).T / (keys.norm * query_norm[:, None])
-    query_to_video = nn.relu(query @ video) / (query_norm * norm(video))  # of the extra key: of g to y, and of y to g
+    # The few queries stand on the right: a product packs its right side, and the snippets are many.
+    to_query = relevance(matmul(keys.features, query.T, dtype).T / (keys.norm * query_norm[:, None]))
+    extra = relevance((query @ video) / (query_norm * norm(video)))  # of the extra key: of g to y, and of y to g
 
     weights = jnp.where(inside, jnp.stack([to_query, jnp.broadcast_to(keys.to_video, to_query.shape)]), 0)
-    sums = matmul(weights.reshape(-1, len(time)), keys.features, dtype).reshape(2, *query.shape)
-    totals = jnp.sum(weights, axis=-1) + query_to_video
+    local_sum, adapted_sum = matmul(weights.reshape(-1, len(time)), keys.features, dtype).reshape(2, *query.shape)
+    local_total, adapted_total = jnp.sum(weights, axis=-1) + extra
 
-    def weighted_mean(net: int, extra_key: jax.Array) -> jax.Array:
+    def weighted_mean(summed: jax.Array, total: jax.Array, extra_key: jax.Array) -> jax.Array:
         # All relevances are 0 only if the query is all zeros. The authors' code gives NaN there; here the context is 0.
-        total = jnp.where(several & (totals[net] > 0), totals[net], 1)  # a single snippet has only the extra key
-        return (sums[net] + query_to_video[:, None] * extra_key) / total[:, None]
+        total = jnp.where(several & (total > 0), total, 1)  # a single snippet has only the extra key
+        return (summed + extra[:, None] * extra_key) / total[:, None]
 
-    return weighted_mean(0, video), weighted_mean(1, query)
+    return weighted_mean(local_sum, local_total, video), weighted_mean(adapted_sum, adapted_total, query)
 
 
 def norm(vectors: jax.Array) -> jax.Array:

@@ -79,7 +79,7 @@ def accumulated_gradients(loss: Callable, state: TrainState, inputs: Any, dropou
 def make_train_step(
     loss: Callable,
     optimizer: optax.GradientTransformation,
-    schedule: optax.Schedule,
+    learning_rate: optax.Schedule,
     seed: int,
     accumulation: int = 1,
     stats_are_global: bool = False,
@@ -112,7 +112,11 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         scalars = {f"loss/{name}": value for name, value in found._asdict().items()}
-        scalars |= {"gradient_norm": optax.tree.norm(gradients), "learning_rate": schedule(state.step), "stop": stop}
+        scalars |= {
+            "gradient_norm": optax.tree.norm(gradients),
+            "learning_rate": learning_rate(state.step),
+            "stop": stop,
+        }
         return TrainState(state.step + 1, params, batch_stats, opt_state), scalars
 
     return step

@@ -46,7 +46,7 @@ class Checkpoints:
 
     writes = True
 
-    def __init__(self, workdir: str | Path, keep_last: int = 2):
+    def __init__(self, workdir: str | Path, keep_last: int = 1):
         self.directory = Path(workdir).resolve() / "checkpoints"
         self._keep_last = keep_last
         self._metrics: dict[int, float | None] = {}

@@ -2,16 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from contextloc_jax.commands import trained
+from contextloc_jax.commands.settings import ADDED_KEYS
+from contextloc_jax.commands.train import train as train_command
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.progress import Progress
 from contextloc_jax.interchange.score_files import load_ground_truth, load_scores
 from contextloc_jax.workdir.checkpoints import Checkpoints
 from tests.helpers.run_results import RESULTS, contents
-from tests.helpers.tiny_runs import CLASSES, evaluate, train
+from tests.helpers.tiny_runs import CLASSES, SilentWriter, TinyInputs, evaluate, tiny_settings, train
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -59,6 +62,28 @@ def test_evaluate_refuses_another_model_and_takes_another_batch_size(finished):
     before = contents(finished)
     evaluate(finished, batch_size=8, num_epochs=7, keep_checkpoints=1)
     assert contents(finished)["metrics.json"] == before["metrics.json"]
+
+
+def test_a_finished_run_is_evaluated_with_other_settings_of_detections_and_of_retrieval(finished):
+    """They are no part of a checkpoint's identity; what they change goes back with them."""
+    before = contents(finished)
+    evaluate(finished, detection__top_k=3, model__retrieval="plain")
+    assert contents(finished)["detections.json"] != before["detections.json"]
+    evaluate(finished)
+    assert contents(finished) == before
+
+
+def test_a_workdir_of_an_earlier_version_is_evaluated_and_goes_on(tmp_path):
+    """Its checkpoints and config.json lack the keys that were added since."""
+    settings = tiny_settings(num_epochs=1)
+    old = {key: value for key, value in settings.flat.items() if key not in ADDED_KEYS}
+    train_command(replace(settings, flat=old), str(tmp_path), TinyInputs(settings), SilentWriter)
+    assert json.loads((tmp_path / "config.json").read_text()) == old != settings.flat
+    before = contents(tmp_path)
+    evaluate(tmp_path, num_epochs=1)
+    assert contents(tmp_path) == before
+    train(tmp_path, num_epochs=1)
+    assert contents(tmp_path) == before
 
 
 def test_evaluate_without_a_checkpoint_is_one_line_and_leaves_nothing(tmp_path):

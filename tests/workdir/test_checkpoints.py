@@ -72,7 +72,7 @@ def test_weights_alone_come_back_without_the_rest(finished):
 
 def test_weights_of_other_types_come_back(tmp_path):
     state = {"params": {"a": jnp.arange(4, dtype=jnp.bfloat16), "b": np.array([np.pi]), "c": np.zeros((1, 3), np.int8)}}
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, 2)
     checkpoints.save(1, state, {}, None)
     checkpoints.wait()
     found = checkpoints.restore("1").state["params"]
@@ -204,7 +204,7 @@ def test_a_run_goes_on_before_damaged_checkpoints_and_saves_their_steps_anew(fin
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for step in (4, 5):
         (tmp_path / "checkpoints" / str(step) / "about" / "metadata").unlink()
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, 2)
     assert checkpoints.restore("latest").step == 3
     checkpoints.set_aside_after(3)
     assert checkpoints.latest == 3 and "5 was renamed to damaged_5" in capsys.readouterr().err
@@ -219,7 +219,7 @@ def test_a_run_goes_on_before_damaged_checkpoints_and_saves_their_steps_anew(fin
 @pytest.mark.parametrize("damage", ["delete", "cut"])
 def test_saving_goes_on_whichever_file_was_damaged(finished, tmp_path, damage):
     for path in damaged_copies(finished, tmp_path, 5, DAMAGES[damage]):
-        checkpoints = Checkpoints(tmp_path / "run")
+        checkpoints = Checkpoints(tmp_path / "run", 2)
         found = checkpoints.restore("latest").step
         checkpoints.set_aside_after(found)
         checkpoints.save(6, train_state(6), ABOUT, 0.2)
