@@ -26,7 +26,7 @@ class StopSignal:
     def _receive(self, number, frame) -> None:
         self.requested = True
         if self.alone and not self._held:  # exits without an exception, which the running code might catch
-            # Not to sys.stdout, which whatever is running may have redirected for the moment.
+            # Not to sys.stdout, because the running code may have redirected it.
             print("stopped by SIGTERM; nothing was left to save", file=sys.__stdout__, flush=True)
             os._exit(0)
 

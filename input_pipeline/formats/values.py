@@ -33,14 +33,16 @@ class ReadReport:
 def parse_seconds(value: object, where: str, what: str) -> float:
     """A time in seconds from JSON or CSV: a number, or text with a number.
 
-    InputError: the value is something else, negative or not finite.
+    InputError: the value is something else, negative, not finite, or above MAX_SECONDS.
     """
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not 0 <= seconds <= MAX_SECONDS:
-        raise InputError(f"{where}: {what} is {excerpt(value)}, expected seconds: a number >= 0")
+        raise InputError(
+            f"{where}: {what} is {excerpt(value)}, expected seconds: a number from 0 to {MAX_SECONDS:,.0f}"
+        )
     return seconds
 
 

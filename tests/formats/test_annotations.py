@@ -187,7 +187,7 @@ def with_instance(**instance: object) -> dict:
         (with_instance(label=" "), "video 'clip': label is ' '"),
         (with_instance(segment=None), "video 'clip': segment is None"),
         (with_instance(segment=[1]), r"video 'clip': segment is \[1\]"),
-        (with_instance(segment=[-1, 2]), "segment start is -1, expected seconds: a number >= 0"),
+        (with_instance(segment=[-1, 2]), "segment start is -1, expected seconds: a number from 0 to 100,000,000"),
         (with_instance(segment=[1, "two"]), "segment end is 'two'"),
         (with_instance(segment=[1, float("nan")]), "segment end is nan"),
         (with_instance(segment=["nan", 2]), "segment start is 'nan'"),
