@@ -4,9 +4,7 @@ All arrays are NumPy arrays: jax is not needed, and torch is needed only to read
 the authors' tensors: tests/golden/README.md, `weights.npz` (ContextLoc) and `pgcn.npz` (P-GCN).
 """
 
-import contextlib
 import io
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.files import make_folder, write_whole
 
 TORCH_REQUIREMENT = "torch==2.13.0"
 PARALLEL_PREFIX = "module."  # what torch's DataParallel puts before every name
@@ -199,20 +198,8 @@ def write_torch_checkpoint(path: str | Path, variables: Tree, regression_stats: 
     state_dict = {name: torch.from_numpy(array) for name, array in from_variables(variables).items()}
     buffer = io.BytesIO()
     torch.save({"state_dict": state_dict, "reg_stats": stats}, buffer)
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    make_folder(Path(path).parent, "--torch_checkpoint")
+    write_whole(path, buffer.getbuffer())
 
 
 def _import_torch(purpose: str):
