@@ -43,9 +43,8 @@ def false_positive_profile(judged: Judged) -> dict:
     there are no detections of a rank.
     """
     ranking = judged.matches.ranking
-    place = np.arange(len(ranking.row)) - ranking.class_start[ranking.label]
     size = judged.matches.class_size[ranking.label]
-    group = np.where(size > 0, place // np.maximum(size, 1), RANK_GROUPS)
+    group = np.where(size > 0, ranking.place // np.maximum(size, 1), RANK_GROUPS)
     by_rank = [_shares(judged.verdict[:, group == g]) for g in range(RANK_GROUPS) if np.any(group == g)]
     return {"by_rank": by_rank, "all": _shares(judged.verdict)}
 
@@ -126,9 +125,8 @@ def _useful(judged: Judged, d: int) -> np.ndarray:
     """[N] bool: correct, at a rank where the normalized precision is above LEAST_PRECISION."""
     ranking, correct = judged.matches.ranking, judged.verdict[d] == CORRECT
     before = np.concatenate([[0], np.cumsum(correct)])
-    first = ranking.class_start[ranking.label]
-    found = before[1:] - before[first]
-    false = np.arange(len(correct)) + 1 - first - found
+    found = before[1:] - before[ranking.class_start[ranking.label]]
+    false = ranking.place + 1 - found
     sizes = judged.matches.class_size[ranking.label]
     weighted = found * (_usual_size(judged) / np.maximum(sizes, 1))
     return correct & (weighted > LEAST_PRECISION * (weighted + false))

@@ -34,6 +34,11 @@ class Ranking(NamedTuple):
     scores: np.ndarray
     class_start: np.ndarray
 
+    @property
+    def place(self) -> np.ndarray:
+        """[N] int64: the rank of each detection within its class, from 0."""
+        return np.arange(len(self.row)) - self.class_start[self.label]
+
 
 class Pairs(NamedTuple):
     """P pairs of a detection (position in the ranking) and an instance, by detection and decreasing tIoU."""

@@ -5,7 +5,7 @@ import numpy as np
 from contextloc_jax.core.protocols import Protocol
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.average_precision import average, class_precision, mean_over_classes
-from contextloc_jax.evaluation.matching import find_pairs, match, rank
+from contextloc_jax.evaluation.matching import find_pairs, finders, match, rank
 from contextloc_jax.evaluation.recall import without_classes
 
 
@@ -36,8 +36,7 @@ def oracles(
     offered = pairs if proposals is None else find_pairs(rank(without_classes(proposals), truth), truth, 0)
     for threshold in protocol.thresholds:
         finder = match(pairs.where(own), len(ground_truth.label), threshold)
-        correct = np.zeros(len(label), bool)
-        correct[finder[finder >= 0]] = True
+        correct = finders(finder[None], len(label))[0]
         columns["none"].append(class_precision(label, correct, sizes))
         free = ~correct[pairs.detection] & (finder[pairs.instance] < 0)
         fixed = match(pairs.where(free), len(finder), threshold)

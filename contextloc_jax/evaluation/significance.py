@@ -125,7 +125,7 @@ def _side_by_side(first: Matches, second: Matches) -> Matches:
     truth, num_videos = first.ground_truth, len(first.ground_truth.video_ids)
     rankings = (first.ranking, second.ranking)
     row, video, label, segments = (np.concatenate(columns) for columns in list(zip(*rankings, strict=True))[:4])
-    place = np.concatenate([np.arange(len(r.row)) - r.class_start[r.label] for r in rankings])
+    place = np.concatenate([ranking.place for ranking in rankings])
     run = np.repeat([0, 1], [len(r.row) for r in rankings])
     order = np.lexsort((run, video, place, label))
     class_start = first.ranking.class_start + second.ranking.class_start
