@@ -19,7 +19,7 @@ from contextloc_jax.core.protocols import find_protocol
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.diagnosis import diagnose
 from contextloc_jax.evaluation.judging import judge
-from contextloc_jax.evaluation.matching import check_ground_truth, check_names
+from contextloc_jax.evaluation.matching import check_ground_truth, check_names, instances_by_video
 from contextloc_jax.interchange.detection_files import read_detections, write_activitynet
 from contextloc_jax.interchange.score_files import save_ground_truth
 from contextloc_jax.report.tables import diagnosis_tables, precision_table
@@ -61,11 +61,9 @@ def score(workdir: str, detections: str, annotations: str, protocol: str, subset
 def content_digest(truth: GroundTruth) -> str:
     """SHA-256 (hex) of all annotations that evaluation reads. It does not depend on the order of videos and
     instances."""
-    instances = {name: [] for name in truth.video_ids}
-    for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):
-        instances[truth.video_ids[video]].append([truth.labels[label], *segment])
+    instances = instances_by_video(truth)
     durations = dict(zip(truth.video_ids, truth.duration_seconds.tolist(), strict=True))
-    content = [sorted(truth.labels), [[name, durations[name], sorted(instances[name])] for name in sorted(instances)]]
+    content = [sorted(truth.labels), [[name, durations[name], instances[name]] for name in sorted(instances)]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

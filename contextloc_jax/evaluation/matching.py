@@ -205,7 +205,7 @@ def check_same_ground_truth(first: GroundTruth, second: GroundTruth, names: tupl
 
     names: of the two runs, for the message.
     """
-    by_video = [_instances_by_video(truth) for truth in (first, second)]
+    by_video = [instances_by_video(truth) for truth in (first, second)]
     for here, there, name in ((*by_video, names[0]), (*by_video[::-1], names[1])):
         if only := here.keys() - there.keys():
             raise InputError(
@@ -218,7 +218,8 @@ def check_same_ground_truth(first: GroundTruth, second: GroundTruth, names: tupl
         )
 
 
-def _instances_by_video(truth: GroundTruth) -> dict[str, list]:
+def instances_by_video(truth: GroundTruth) -> dict[str, list]:
+    """{video id: its instances (label, start, end), sorted}."""
     instances: dict[str, list] = {video: [] for video in truth.video_ids}
     for video, label, segment in zip(truth.video, truth.label, truth.segments.tolist(), strict=True):
         instances[truth.video_ids[video]].append((truth.labels[label], *segment))
