@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from contextloc_jax.commands.evaluated_runs import DETECTIONS
 from contextloc_jax.commands.inputs import Inputs
 from contextloc_jax.commands.prepare import prepare
 from contextloc_jax.commands.results import write_unjudged
@@ -35,4 +36,4 @@ def predict(
     detections = detect(scores, trained.class_names or source.class_names, settings.detection)
     folder = make_folder(Path(workdir) / FOLDER)
     write_unjudged(folder, detections, f"ContextLoc on {len(scores)} videos")
-    print(f"checkpoint {trained.step}, {len(scores)} videos; detections: {folder / 'detections.json'}")
+    print(f"checkpoint {trained.step}, {len(scores)} videos; detections: {folder / DETECTIONS}")

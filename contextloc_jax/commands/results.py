@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from contextloc_jax.commands.evaluated_runs import DETECTIONS, METRICS, SCORES
 from contextloc_jax.core.files import make_folder, write_json
 from contextloc_jax.core.structs import Detections, GroundTruth, VideoScores
 from contextloc_jax.evaluation.average_precision import evaluate, summarize
@@ -48,8 +49,8 @@ def write_results(
     if settings.class_scores:  # they change the mAP, so metrics.json must name them
         metrics["class_scores"] = {"source": Path(settings.class_scores).name, "top_k": settings.class_top_k}
     workdir = make_folder(workdir)
-    save_scores(workdir / "scores.npz", scores, ground_truth)
-    write_activitynet(workdir / "detections.json", detections)
+    save_scores(workdir / SCORES, scores, ground_truth)
+    write_activitynet(workdir / DETECTIONS, detections)
     write_assessed(workdir, judged, metrics, diagnosis, title, read_curves(workdir))
     print(precision_table(metrics, settings.protocol))
     print(f"report: {workdir / 'report.html'}")
@@ -59,7 +60,7 @@ def write_results(
 def write_unjudged(workdir: str | Path, detections: Detections, title: str) -> None:
     """Writes detections.json, detections.csv and report.html to workdir, for detections without ground truth."""
     workdir = Path(workdir)
-    write_activitynet(workdir / "detections.json", detections)
+    write_activitynet(workdir / DETECTIONS, detections)
     write_csv(workdir / "detections.csv", detections)
     write_unjudged_report(workdir / "report.html", detections, title)
     print(f"report: {workdir / 'report.html'}")
@@ -70,6 +71,6 @@ def write_assessed(workdir: Path, judged: Judged, metrics: dict, diagnosis: dict
 
     curves: {name: (steps, values)} of training; {} for none.
     """
-    write_json(workdir / "metrics.json", metrics)
+    write_json(workdir / METRICS, metrics)
     write_json(workdir / "diagnosis.json", diagnosis)
     write_report(workdir / "report.html", judged, metrics, title, curves=curves, diagnosis=diagnosis)
