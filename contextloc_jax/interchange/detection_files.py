@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +37,12 @@ def read_detections(path: str | os.PathLike) -> Detections:
     InputError, with file and video or line: the file is empty or has another form, a number is missing or not finite,
     or a segment ends before it starts. A segment may have length zero, or lie outside the video.
     """
-    readers = {".json": read_activitynet, ".csv": read_csv}
-    suffix = Path(path).suffix.lower()
-    if suffix not in readers:
-        raise InputError(f"{path}: a file of detections ends in .json (ActivityNet form) or .csv")
-    return readers[suffix](path)
+    return _of_form(path, read_activitynet, read_csv)(path)
 
 
 def write_detections(path: str | os.PathLike, detections: Detections) -> None:
     """Writes a .json (ActivityNet) or .csv file, whole or not at all. InputError: another suffix, or a write error."""
-    writers = {".json": write_activitynet, ".csv": write_csv}
-    suffix = Path(path).suffix.lower()
-    if suffix not in writers:
-        raise InputError(f"{path}: a file of detections ends in .json (ActivityNet form) or .csv")
-    writers[suffix](path, detections)
+    _of_form(path, write_activitynet, write_csv)(path, detections)
 
 
 def write_activitynet(path: str | os.PathLike, detections: Detections, version: str = "contextloc_jax") -> None:
@@ -115,6 +108,15 @@ def read_csv(path: str | os.PathLike) -> Detections:
     numbers = np.array(numbers, np.float64).reshape(-1, 3)
     video = np.array([index[name] for name in video_ids], np.int64)
     return _detections(path, list(index), video, names, numbers[:, :2], numbers[:, 2])
+
+
+def _of_form(path: str | os.PathLike, json_form: Callable, csv_form: Callable) -> Callable:
+    """The reader or writer of the form that the suffix of `path` names."""
+    forms = {".json": json_form, ".csv": csv_form}
+    suffix = Path(path).suffix.lower()
+    if suffix not in forms:
+        raise InputError(f"{path}: a file of detections ends in .json (ActivityNet form) or .csv")
+    return forms[suffix]
 
 
 def _rows_by_video(detections: Detections) -> list[np.ndarray]:
