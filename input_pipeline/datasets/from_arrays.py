@@ -9,6 +9,7 @@ from contextloc_jax.core.ranges import above, check_range
 from input_pipeline.datasets.seconds import SecondsReader
 from input_pipeline.datasets.stored_features import as_stored
 from input_pipeline.formats.annotations import VideoAnnotation
+from input_pipeline.formats.features import as_float, check_all_finite
 from input_pipeline.formats.proposal_tables import VideoProposals
 from input_pipeline.formats.values import ReadReport
 from input_pipeline.videos.records import VideoRecord
@@ -23,11 +24,8 @@ def stored_features(features: np.ndarray, data: Mapping[str, object], where: str
     features = np.asarray(features)
     if features.ndim != 2 or not features.size or features.dtype.kind not in "fiu":
         raise InputError(f"{where}: features are {features.dtype} {features.shape}; expected numbers [snippets, width]")
-    with np.errstate(over="ignore"):  # as formats.features reads files
-        read = features if features.dtype == np.float16 else features.astype(np.float32)
-    if not np.isfinite(read).all():
-        snippet = int(np.argmin(np.isfinite(read).all(axis=1)))
-        raise InputError(f"{where}: NaN or infinite features, first in snippet {snippet}; extract them again")
+    read = as_float(features)
+    check_all_finite(read, where)
     return as_stored(read, data["num_bins"], data["feature_dtype"], f"{where}: features")
 
 

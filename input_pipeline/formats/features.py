@@ -45,10 +45,23 @@ def read_features(
         where = str(file)
         features = _with_arrays(file, lambda names, read: read(_own_name(names, file.name, where)))
     features = _checked(features, where, width)
-    if check_finite and not np.isfinite(features).all():
+    if check_finite:
+        check_all_finite(features, where)
+    return features
+
+
+def as_float(features: np.ndarray) -> np.ndarray:
+    """float16 stays; other numbers become float32. In C order and native bytes."""
+    dtype = np.float16 if features.dtype == np.float16 else np.float32
+    with np.errstate(over="ignore"):  # a value that overflows float32 becomes infinite and is found later
+        return np.ascontiguousarray(features, dtype)
+
+
+def check_all_finite(features: np.ndarray, where: str) -> None:
+    """InputError, beginning with `where`: a value of features [T, D] is NaN or infinite."""
+    if not np.isfinite(features).all():
         snippet = int(np.argmin(np.isfinite(features).all(axis=1)))
         raise InputError(f"{where}: NaN or infinite features, first in snippet {snippet}: extract them again")
-    return features
 
 
 def find_features(folder: str | os.PathLike, video_id: str) -> Path | None:
@@ -155,9 +168,7 @@ def _checked(features: np.ndarray, where: str, width: int | None) -> np.ndarray:
         raise InputError(f"{where}: shape {excerpt(features.shape)}, expected [snippets, feature width], at least one")
     if width is not None and features.shape[1] != width:
         raise InputError(f"{where}: shape {features.shape}, expected [snippets, {width}] as in the other feature files")
-    dtype = np.float16 if features.dtype == np.float16 else np.float32
-    with np.errstate(over="ignore"):  # a value that overflows float32 becomes infinite and is found later
-        return np.ascontiguousarray(features, dtype)
+    return as_float(features)
 
 
 def _file_names(folder: str | os.PathLike) -> list[str]:
