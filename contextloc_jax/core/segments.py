@@ -45,10 +45,3 @@ def pairwise(
     segments [M, 2], others [N, 2] -> [M, N]. `tiou_of` and `overlap_of` are such functions.
     """
     return function(segments[:, :1], segments[:, 1:], others[None, :, 0], others[None, :, 1], **options)
-
-
-def first_of_group(group: np.ndarray) -> np.ndarray:
-    """[N] bool: True at the first of every run of equal values. group: [N], sorted."""
-    first = np.ones(group.size, bool)
-    first[1:] = group[1:] != group[:-1]
-    return first

@@ -7,7 +7,8 @@ all groups together. Among equal scores, the earlier start goes first, then the 
 
 import numpy as np
 
-from contextloc_jax.core.segments import first_of_group, tiou_of
+from contextloc_jax.core.groups import first_of_group
+from contextloc_jax.core.segments import tiou_of
 
 MIN_DECAY = 1e-3  # Soft-NMS drops a row whose score falls below this share of its first score
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from contextloc_jax.core.groups import first_of_group
 from contextloc_jax.core.protocols import Protocol
-from contextloc_jax.core.segments import first_of_group, tiou_of
+from contextloc_jax.core.segments import tiou_of
 from contextloc_jax.core.structs import Detections, GroundTruth
 from contextloc_jax.evaluation.matching import Matches, Pairs, find_pairs, match_all, rank
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from contextloc_jax.core.errors import InputError, some_of
-from contextloc_jax.core.segments import first_of_group, tiou_of
+from contextloc_jax.core.groups import first_of_group
+from contextloc_jax.core.segments import tiou_of
 from contextloc_jax.core.structs import Detections, GroundTruth
 
 PAIRS_AT_ONCE = 2**21  # limits the memory for videos with many detections and instances
@@ -164,15 +165,6 @@ def match(pairs: Pairs, num_instances: int, threshold: float) -> np.ndarray:
         turn[refused] += 1
         asking = refused[turn[refused] < stop[refused]]
     return np.append(detection[begin], -1)[holder]
-
-
-def places(group: np.ndarray) -> np.ndarray:
-    """[N] int64: 0 for the first of its group, 1 for the next, ...; group [N] int, in any order."""
-    order = np.argsort(group, kind="stable")
-    first = np.flatnonzero(first_of_group(group[order]))
-    place = np.empty(len(group), np.int64)
-    place[order] = np.arange(len(group)) - np.repeat(first, np.diff(first, append=len(group)))
-    return place
 
 
 def check_names(

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from contextloc_jax.core.errors import InputError
+from contextloc_jax.core.groups import places
 from contextloc_jax.core.structs import Detections, GroundTruth
-from contextloc_jax.evaluation.matching import find_pairs, places, rank
+from contextloc_jax.evaluation.matching import find_pairs, rank
 
 AR_THRESHOLDS = tuple(np.arange(50, 100, 5) / 100)  # ActivityNet's proposal task
 STEPS = 100  # points of the AR-AN curve

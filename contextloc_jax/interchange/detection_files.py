@@ -19,6 +19,7 @@ import numpy as np
 
 from contextloc_jax.core.errors import InputError, excerpt
 from contextloc_jax.core.files import read_json, read_text, write_whole
+from contextloc_jax.core.groups import rows_of_groups
 from contextloc_jax.core.structs import Detections
 
 CSV_COLUMNS = ("video", "label", "start_seconds", "end_seconds", "score")
@@ -121,9 +122,8 @@ def _of_form(path: str | os.PathLike, json_form: Callable, csv_form: Callable) -
 
 def _rows_by_video(detections: Detections) -> list[np.ndarray]:
     """Row numbers of every video, by decreasing score."""
-    order = np.lexsort((-detections.scores, detections.video))
-    counts = np.bincount(detections.video, minlength=len(detections.video_ids))
-    return np.split(order, np.cumsum(counts)[:-1]) if len(detections.video_ids) else []
+    best_first = np.argsort(-detections.scores, kind="stable")
+    return rows_of_groups(best_first, detections.video, len(detections.video_ids))
 
 
 def _entry(detections: Detections, row: int) -> dict:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from contextloc_jax.core.groups import places, rows_of_groups
 from contextloc_jax.core.structs import Detections
 from contextloc_jax.evaluation.average_precision import class_precision
 from contextloc_jax.evaluation.judging import CORRECT, Judged
-from contextloc_jax.evaluation.matching import places
 
 
 def video_rows(detections: Detections, judged: Judged | None, names: list[str], cap: int) -> list[dict]:
@@ -20,7 +20,7 @@ def video_rows(detections: Detections, judged: Judged | None, names: list[str], 
     ap: AP at that threshold of all detections of the video as one class; None without an instance.
     duration: None if it is unknown. Without `judged`, duration, ap and truth are None.
     """
-    by_video = _rows_by_video(_best_first(detections), detections.video, len(detections.video_ids))
+    by_video = rows_of_groups(_best_first(detections), detections.video, len(detections.video_ids))
     index = {name: v for v, name in enumerate(detections.video_ids)}
     verdicts, annotated = (_verdict_columns(judged), _annotations(judged)) if judged else ([], {})
     videos = []
@@ -51,7 +51,7 @@ def _annotations(judged: Judged) -> dict[str, dict]:
     correct = judged.verdict[0] == CORRECT
     sizes = np.bincount(truth.video, minlength=num_videos)
     precision = class_precision(detections.video[order], correct[order], sizes)  # every video as one class
-    instances = _rows_by_video(np.arange(len(truth.video)), truth.video, num_videos)
+    instances = rows_of_groups(np.arange(len(truth.video)), truth.video, num_videos)
     return {
         name: {
             "duration": round(float(duration), 2) if np.isfinite(duration) else None,
@@ -66,12 +66,6 @@ def _best_first(detections: Detections) -> np.ndarray:
     """Row numbers by decreasing score, with all classes in one ranking."""
     start, end = detections.segments.T
     return np.lexsort((detections.label, end, start, -detections.scores))
-
-
-def _rows_by_video(rows: np.ndarray, video: np.ndarray, num_videos: int) -> list[np.ndarray]:
-    """The row numbers of every video, in the given order; video [N]: of every row."""
-    rows = rows[np.argsort(video[rows], kind="stable")]
-    return np.split(rows, np.cumsum(np.bincount(video, minlength=num_videos))[:-1]) if num_videos else []
 
 
 def _plain_rows(columns) -> list[list]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contextloc_jax.core.segments import first_of_group, overlap_of, pairwise, tiou_of
+from contextloc_jax.core.segments import overlap_of, pairwise, tiou_of
 
 FUZZ = settings(derandomize=True, deadline=None)
 frame = st.integers(0, 30)  # few, so that equal, touching and empty segments are common
@@ -73,10 +73,3 @@ def test_seconds_and_frames_give_one_tiou(a, b, shift, scale):
     """Of real intervals. The scales are powers of two, which round nothing."""
     moved = [np.float64(scale * (value + shift)) for value in (*a, *b)]
     assert tiou_of(*moved) == tiou_of(*map(np.float64, (*a, *b)))
-
-
-@pytest.mark.parametrize(
-    ("group", "expected"), [([], []), ([4], [True]), ([0, 0, 1, 3, 3], [True, False, True, True, False])]
-)
-def test_the_first_row_of_every_group(group, expected):
-    assert first_of_group(np.array(group, int)).tolist() == expected
