@@ -26,6 +26,7 @@ import jax
 import numpy as np
 
 from benchmarks.host import beside_copying
+from benchmarks.model_speed import no_stop
 from benchmarks.rates import copy_rate
 from configs import synthetic
 from contextloc_jax.commands.settings import Settings, read_settings
@@ -99,7 +100,7 @@ def _step_loop(settings: Settings, inputs: Inputs, data: TrainingData, num_steps
     )
     first = smallest_batch(data.train.feature_width)
     state = parallel.replicate(initial_state(model, optimizer, first, settings.seed))
-    stop = parallel.shard(np.zeros(parallel.num_local_devices, np.float32))
+    stop = parallel.shard(no_stop(parallel))
     placed = prepared_ahead(parallel, training_inputs(model), batches())
     for index in range(num_steps + 1):
         state, _ = step(state, (next(placed)[1], stop))
