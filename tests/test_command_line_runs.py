@@ -16,7 +16,7 @@ from contextloc_jax.workdir.checkpoints import Checkpoints, digest
 from contextloc_jax.workdir.lock import locked
 from tests.helpers import damaged_checkpoints
 from tests.helpers.custom_files import SMALL, write_dataset
-from tests.helpers.main_process import CUSTOM, FEW_STEPS, ONE_RUN, SHOULDER, assert_one_line, run_main
+from tests.helpers.main_process import CUSTOM, FEW_STEPS, ONE_RUN, SHOULDER, assert_one_line, run_main, started_until
 from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -83,13 +83,10 @@ def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path, data_dir):
                 "--config.num_epochs=6", "--config.evaluate_every=1", "--config.visits_per_epoch=2")  # fmt: skip
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert run_main(*settings, f"--workdir={whole}").returncode == 0
-    command = [sys.executable, "main.py", *settings, f"--workdir={killed}"]
     rng, kills = np.random.default_rng(0), 0
     while kills < 5:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        before, patience = steps(killed), time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < patience and steps(killed) == before:
-            time.sleep(0.02)
+        before = steps(killed)
+        process = started_until(lambda before=before: steps(killed) != before, *settings, f"--workdir={killed}")
         time.sleep(rng.uniform(0, 0.5))
         process.kill()
         process.communicate()
@@ -112,12 +109,8 @@ def test_sigterm_saves_and_the_next_start_ends_as_if_it_never_came(tmp_path, dat
                 "--config.num_epochs=10", "--config.evaluate_every=10", "--config.visits_per_epoch=2")  # fmt: skip
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert run_main(*settings, f"--workdir={whole}").returncode == 0
-    command = [sys.executable, "main.py", *settings, f"--workdir={stopped}"]
     for ready in (lambda: (stopped / "config.json").exists(), lambda: logged(stopped)):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        patience = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < patience and not ready():
-            time.sleep(0.02)
+        process = started_until(ready, *settings, f"--workdir={stopped}")
         sent = time.monotonic()
         process.terminate()
         out, err = process.communicate()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
@@ -15,6 +15,7 @@ from input_pipeline.datasets.stored_features import StoredFeatures
 from input_pipeline.formats.annotations import read_annotations
 from input_pipeline.videos.timing import Timing
 from tests.helpers.custom_files import write_dataset
+from tests.helpers.fuzzing import in_one_folder
 from tests.helpers.published import ALIGN, LENGTH, STRIDE
 from tests.helpers.tiny_runs import CLASSES, WIDTH
 
@@ -67,7 +68,7 @@ def test_undamaged_files_give_all_videos(folders, form, num_bins):
 
 @pytest.mark.parametrize("form, key", [("list", "test_proposals"), ("csv", "test_proposals"), ("csv", "annotations"),
                                        ("json", "test_proposals"), ("csv", "test_features")])  # fmt: skip
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(in_one_folder, max_examples=60)
 @given(data=st.data())
 def test_damaged_files_are_one_input_error_or_read(folders, form, key, data):
     keys = folders[form]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
@@ -20,6 +20,7 @@ from input_pipeline.formats.annotations import (
     write_annotations,
 )
 from input_pipeline.formats.values import ReadReport
+from tests.helpers.fuzzing import FUZZ
 
 ACTIVITYNET = {
     "version": "VERSION 1.3",
@@ -203,12 +204,6 @@ def test_bad_annotations_are_named(tmp_path, content, message):
     assert "\n" not in str(error.value) and len(str(error.value)) < 500 and str(tmp_path) in str(error.value)
 
 
-FUZZ = settings(
-    max_examples=300,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from(["1", "2.5", 10**400])
 )

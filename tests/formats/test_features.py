@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from input_pipeline.formats.features import feature_videos, find_features, read_features
+from tests.helpers.fuzzing import LONG_FUZZ
 from tests.helpers.paths import FIXTURES as FIXTURE_FILES
 
 TENSORS = FIXTURE_FILES / "tensors"
@@ -227,16 +228,10 @@ def test_missing_paths_are_named(tmp_path):
         read_features(tmp_path, "v")
 
 
-FUZZ = settings(
-    max_examples=400,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 GOOD = [npy(X), npz(features=X), hdf5({"features": X}), hdf5({"v": {"a": X}})]
 
 
-@FUZZ
+@LONG_FUZZ
 @given(st.sampled_from(GOOD), st.data())
 def test_damaged_files_are_read_or_refused(tmp_path, good, data):
     content = bytearray(good)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
@@ -20,6 +20,7 @@ from input_pipeline.formats.proposal_list import (
 )
 from input_pipeline.formats.values import ReadReport
 from input_pipeline.videos.records import VideoRecord
+from tests.helpers.fuzzing import FUZZ
 from tests.helpers.published import FPS
 
 LIST = """# 1
@@ -203,12 +204,6 @@ def test_a_refused_write_leaves_the_old_list(tmp_path):
 WORDS = ["# 1", "a", "b/c", "/", "1", "0", "2", "100", "0.5", "-1", "nan", "1e999", "9" * 400, "1_0", "١", "\x85", ""]
 ROWS = ["1 2 3", "1 3 2", "0 0 0 1 2", "1 .5 1 -4 90", "1 0.1 0.2 0.3 0.4", "1 1 1 5 900 0.1", "1 2 \x00"]
 LINES = st.sampled_from(WORDS + ROWS)
-FUZZ = settings(
-    max_examples=300,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 
 
 @FUZZ

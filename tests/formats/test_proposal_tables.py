@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
@@ -18,6 +18,7 @@ from input_pipeline.formats.proposal_tables import (
     write_proposal_json,
 )
 from input_pipeline.formats.values import ReadReport
+from tests.helpers.fuzzing import FUZZ
 from tests.helpers.golden_data import GOLDEN
 
 CSV = "video_id,start_seconds,end_seconds,score\nb,1.5,3,0.9\na,0,2.25,0.1\nb,2,8,0.5\n"
@@ -161,12 +162,6 @@ def test_formats_are_told_apart_by_content(tmp_path):
     assert proposal_format(written(tmp_path, "# 1\nvideo\nnine\n1\n")) == "list"
 
 
-FUZZ = settings(
-    max_examples=300,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 CELLS = st.one_of(
     st.sampled_from(["a", "1", "2.5", "-1", "nan", "1e999", '"', '"x"', "", "\r", "\0", "b\n"]), st.text(max_size=4)
 )

@@ -5,11 +5,12 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from input_pipeline.formats.torch_tensors import TensorFile
+from tests.helpers.fuzzing import LONG_FUZZ
 from tests.helpers.torch_bytes import SIX, assert_reads_or_refuses, legacy, tensor_pickle, zipped
 
 
@@ -45,14 +46,6 @@ def test_pickles_that_run_code_are_refused_and_not_run(tmp_path):
     assert marker.exists()  # it would have been
 
 
-FUZZ = settings(
-    max_examples=400,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-
 INSTRUCTIONS = [
     b"(",
     b"t",
@@ -83,7 +76,7 @@ NAMES = [
 ]
 
 
-@FUZZ
+@LONG_FUZZ
 @given(st.lists(st.sampled_from(INSTRUCTIONS + NAMES), max_size=25).map(b"".join))
 def test_any_program_of_known_instructions_is_read_or_refused(tmp_path, program):
     assert_reads_or_refuses(written(tmp_path, zipped(b"\x80\x02" + program + b".", {"0": SIX})))

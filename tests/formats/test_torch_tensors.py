@@ -22,11 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from input_pipeline.formats.torch_tensors import TensorFile
+from tests.helpers.fuzzing import LONG_FUZZ
 from tests.helpers.paths import FIXTURES as FIXTURE_FILES
 from tests.helpers.torch_bytes import SIX, assert_reads_or_refuses, legacy, tensor_pickle, zipped
 
@@ -137,15 +138,7 @@ def test_bad_files_are_named(tmp_path, data, message):
     assert "\n" not in str(error.value) and len(str(error.value)) < 400 and "video" in str(error.value)
 
 
-FUZZ = settings(
-    max_examples=400,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-
-@FUZZ
+@LONG_FUZZ
 @given(st.sampled_from(sorted(path.name for path in FIXTURES.iterdir())), st.data())
 def test_damaged_files_are_read_or_refused(tmp_path, name, data):
     content = bytearray((FIXTURES / name).read_bytes())

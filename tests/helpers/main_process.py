@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 from tests.helpers.paths import ROOT
 
@@ -17,6 +19,16 @@ def run_main(*arguments, **environment) -> subprocess.CompletedProcess:
     """The ended process, in the repository's root; environment: variables beside this process's."""
     command = [sys.executable, "main.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment, timeout=300)
+
+
+def started_until(ready: Callable[[], bool], *arguments, patience_seconds: float = 120) -> subprocess.Popen:
+    """A running process in the repository's root, returned as soon as `ready()`, it has ended, or patience has."""
+    command = [sys.executable, "main.py", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + patience_seconds
+    while process.poll() is None and time.monotonic() < end and not ready():
+        time.sleep(0.02)
+    return process
 
 
 def assert_one_line(process, code: int, *parts: str) -> None:

@@ -4,17 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.core.structs import Detections
 from contextloc_jax.evaluation.average_precision import evaluate
 from contextloc_jax.interchange.detection_files import read_detections, write_activitynet, write_csv
-from tests.helpers.random_detections import detections_of, found, repeatable, truths
+from tests.helpers.fuzzing import FUZZ
+from tests.helpers.random_detections import detections_of, found, truths
 
 WRITERS = {"json": write_activitynet, "csv": write_csv}
-within_folder = settings(repeatable, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+within_folder = settings(FUZZ, max_examples=60)
 
 
 @within_folder

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contextloc_jax.core.errors import InputError
 from contextloc_jax.interchange.score_files import load_ground_truth, load_scores, save_scores
-from tests.helpers.random_detections import ground_truth_of, repeatable
+from tests.helpers.fuzzing import FUZZ
+from tests.helpers.random_detections import ground_truth_of
 from tests.helpers.scored_videos import scored_video
 
-within_folder = settings(repeatable, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+within_folder = settings(FUZZ, max_examples=60)
 
 
 @within_folder
